@@ -1,0 +1,26 @@
+/**
+ * What host agent and controller say over the doorbell socket. It carries no state: a lost frame costs one poll
+ * interval and nothing else. Documents and status travel by REST.
+ */
+import type { Problem } from './problem.ts';
+
+export type ControllerFrame =
+  /** There is a newer host document than the agent last fetched. */
+  | { readonly type: 'host-document'; readonly generation: number }
+  /** There is a newer document for one of the host's routers. */
+  | { readonly type: 'router-document'; readonly router: string; readonly generation: number }
+  /** Asks for something now; answered by a `response` with the same id. */
+  | {
+      readonly type: 'request';
+      readonly id: string;
+      readonly method: RequestMethod;
+      readonly params: Readonly<Record<string, unknown>>;
+    };
+
+/** `router`: passes an HTTP request on to a router daemon. `status`: report at once. */
+export type RequestMethod = 'router' | 'status';
+
+export type AgentFrame =
+  | { readonly type: 'hello'; readonly host: string; readonly version: string }
+  | { readonly type: 'response'; readonly id: string; readonly result: unknown }
+  | { readonly type: 'response'; readonly id: string; readonly problem: Problem };
