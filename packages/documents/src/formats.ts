@@ -25,7 +25,10 @@ export const formats: Readonly<Record<string, (text: string) => boolean>> = {
   /** Address with the length of its network: `10.1.1.1/24`. */
   'interface-address': (text) => parsePrefix(text, { hostBits: 'allow' }) === text,
   /** Unicast MAC, lower case with colons. */
-  mac: (text) => parseMac(text) === text && isUnicastMac(text),
+  mac: (text) => {
+    const mac = parseMac(text);
+    return mac === text && isUnicastMac(mac);
+  },
   hostname: isHostname,
   domain: isDomain,
 };

@@ -1,4 +1,4 @@
-import { networkOf, prefixesOverlap } from 'ip';
+import { type Prefix, parsePrefix, prefixesOverlap } from 'ip';
 import { checker } from '../checker.ts';
 import { orderingProblems } from '../ordering.ts';
 import type { Problem } from '../problem.ts';
@@ -8,6 +8,11 @@ import type { Leg } from './leg.ts';
 
 const checkShape = checker(RouterDocument);
 const checkChangeShape = checker(RouterDocumentChange);
+
+const networksOf = (leg: Leg): Prefix[] =>
+  leg.addresses
+    .map((address) => parsePrefix(address, { hostBits: 'clear' }))
+    .filter((network) => network !== null);
 
 /** Problems of the legs among each other: devices, MACs, networks used twice. */
 const legProblems = (legs: readonly Leg[]): Problem[] => {
@@ -29,8 +34,8 @@ const legProblems = (legs: readonly Leg[]): Problem[] => {
     }
     for (const [other, later] of legs.entries()) {
       if (other <= index || leg.role !== 'guest' || later.role !== 'guest') continue;
-      const clash = leg.addresses.find((address) =>
-        later.addresses.some((theirs) => prefixesOverlap(networkOf(address), networkOf(theirs))),
+      const clash = networksOf(leg).find((network) =>
+        networksOf(later).some((theirs) => prefixesOverlap(network, theirs)),
       );
       if (clash === undefined) continue;
       problems.push({
