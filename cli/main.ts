@@ -1,0 +1,57 @@
+#!/usr/bin/env node
+/** The `selvage` command: the public API for people, and the stack and lab of this machine. */
+import { Command, Option } from 'commander';
+import { addEventsCommand } from './commands/event.ts';
+import { addInstanceCommands } from './commands/instance.ts';
+import { addLabCommands } from './commands/lab.ts';
+import { addResourceCommands } from './commands/resource.ts';
+import { addRouterCommands } from './commands/router.ts';
+import { addStackCommands } from './commands/stack.ts';
+import { Context, describeError, type GlobalOptions } from './context.ts';
+import { resourceKinds } from './resources.ts';
+
+const program = new Command('selvage')
+  .description('Tenant networks behind virtual routers that are replaced without losing a packet.')
+  .version('0.1.0')
+  .option('--url <url>', 'URL of the API (default: SELVAGE_URL, or the stack of --state)')
+  .option(
+    '--state <directory>',
+    'state directory of the stack on this machine',
+    process.env['SELVAGE_STATE'] ?? '/var/lib/selvage',
+  )
+  .addOption(new Option('-o, --output <form>', 'how to print').choices(['table', 'json']).default('table'))
+  .option('--no-wait', 'do not wait for the work that follows a write')
+  .showHelpAfterError('(add --help for the options)')
+  .addHelpText(
+    'after',
+    `
+The API key is taken from SELVAGE_API_KEY, or from admin.key in the state directory.
+
+A first network:
+  selvage lab up
+  selvage network create --name web
+  selvage instance create --name web-1 --network web
+  selvage public-ip list
+  selvage instance exec web-1 -- ping -c 1 198.51.100.1`,
+  );
+
+const contextOf = (command: Command): Context => {
+  const key = process.env['SELVAGE_API_KEY'];
+  return new Context({ ...command.optsWithGlobals<GlobalOptions>(), ...(key === undefined ? {} : { key }) });
+};
+
+for (const kind of resourceKinds) {
+  const group = addResourceCommands(program, kind, contextOf);
+  if (kind.noun === 'router') addRouterCommands(group, contextOf);
+  if (kind.noun === 'instance') addInstanceCommands(group, contextOf);
+}
+addEventsCommand(program, contextOf);
+addLabCommands(program, contextOf);
+addStackCommands(program, contextOf);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  console.error(describeError(error));
+  process.exitCode = 1;
+}
