@@ -1,0 +1,75 @@
+/** Puts the controller together: store, API, delivery, network collection. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { FastifyInstance } from 'fastify';
+import pino, { type Logger } from 'pino';
+import { buildApi } from './api/build-api.ts';
+import { bootstrap } from './auth/bootstrap.ts';
+import { startDelivery } from './deliver/delivery.ts';
+import { startNetworkGc } from './network-gc.ts';
+import { openStore, type Store } from './store/store.ts';
+
+export interface ControllerOptions {
+  /** State directory (docs/contracts.md). */
+  readonly state: string;
+  readonly host: string;
+  /** 0 takes any free one. */
+  readonly port: number;
+  /** How long a network may be without guests before its router goes, seconds. */
+  readonly networkGc: number;
+  readonly logger?: Logger;
+}
+
+export interface Controller {
+  readonly app: FastifyInstance;
+  readonly store: Store;
+  /** `http://127.0.0.1:8480` */
+  readonly url: string;
+  /** File with the administrator's API key. */
+  readonly keyFile: string;
+  /** Answers what is under way, tells agents good-bye, and closes the store. Routers and guests run on. */
+  stop(): Promise<void>;
+}
+
+/** Starts the controller and listens. Everything it needs after a crash is in its store. */
+export const startController = async (options: ControllerOptions): Promise<Controller> => {
+  const log = options.logger ?? pino({ level: 'info', redact: ['req.headers.authorization'] });
+  mkdirSync(options.state, { recursive: true, mode: 0o700 });
+  const keyFile = join(options.state, 'admin.key');
+  const store = await openStore({
+    directory: join(options.state, 'controller'),
+    onListenerError: (error) => log.error({ err: error }, 'listener of the store failed'),
+  });
+  try {
+    if (await bootstrap(store, keyFile)) log.info({ keyFile }, 'the key of the admin account is written');
+    const delivery = startDelivery({
+      store,
+      log,
+      decryptPassword: (instance, text) => store.secrets.decrypt(text, instance),
+    });
+    const gc = startNetworkGc({
+      store,
+      wait: options.networkGc * 1000,
+      onError: (error) => log.error({ err: error }, 'collecting idle networks failed'),
+    });
+    const app = await buildApi({ store, routers: delivery, logger: log });
+    await app.register(delivery.routes);
+    const url = await app.listen({ host: options.host, port: options.port });
+    log.info({ url, state: options.state }, 'listening');
+    return {
+      app,
+      store,
+      url,
+      keyFile,
+      stop: async () => {
+        await gc.stop();
+        await delivery.close();
+        await app.close();
+        await store.close();
+      },
+    };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+};

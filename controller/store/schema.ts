@@ -1,0 +1,289 @@
+/**
+ * The tables. Only types both SQLite and PostgreSQL have: text, integer, JSON as text, times as integer ms since the
+ * epoch, truth as 0 or 1. Column names are snake_case; nothing outside `store/` sees them.
+ */
+import type { Generated } from 'kysely';
+
+export interface Database {
+  zone: ZoneTable;
+  host: HostTable;
+  account: AccountTable;
+  api_key: ApiKeyTable;
+  public_ip_range: PublicIpRangeTable;
+  public_ip: PublicIpTable;
+  network_offering: NetworkOfferingTable;
+  network: NetworkTable;
+  router: RouterTable;
+  instance: InstanceTable;
+  port: PortTable;
+  firewall_rule: FirewallRuleTable;
+  egress_rule: EgressRuleTable;
+  port_forward: PortForwardTable;
+  static_nat: StaticNatTable;
+  load_balancer: LoadBalancerTable;
+  load_balancer_member: LoadBalancerMemberTable;
+  router_change: RouterChangeTable;
+  router_status: RouterStatusTable;
+  host_status: HostStatusTable;
+  operation: OperationTable;
+  event: EventTable;
+  idempotency_key: IdempotencyKeyTable;
+}
+
+export interface Row {
+  id: string;
+  created_at: number;
+  /** Goes up with every change of the row; the ETag of the resource. */
+  version: Generated<number>;
+}
+
+/** Tables whose rows are resources: they have id, created_at and version. */
+export type ResourceTable = {
+  [Name in keyof Database]: Database[Name] extends Row ? Name : never;
+}[keyof Database];
+
+export interface ZoneTable extends Row {
+  name: string;
+  /** JSON array of resolvers that routers forward to. */
+  dns: string;
+  domain: string;
+  /** Prefix a network gets when its creator names none. */
+  guest_prefix: string;
+  /** Segment device and id of the zone's public network. */
+  public_mtu: number;
+}
+
+export interface HostTable extends Row {
+  zone_id: string;
+  name: string;
+  /** SHA-256 (hex) of the agent's token. */
+  token_hash: string;
+  /** Generation of the host document. */
+  generation: number;
+  last_seen_at: number | null;
+  agent_version: string | null;
+}
+
+export interface AccountTable extends Row {
+  name: string;
+  role: 'admin' | 'user';
+}
+
+export interface ApiKeyTable extends Row {
+  account_id: string;
+  name: string;
+  /** SHA-256 (hex) of the key. */
+  key_hash: string;
+}
+
+export interface PublicIpRangeTable extends Row {
+  zone_id: string;
+  prefix: string;
+  gateway: string;
+  first: string;
+  last: string;
+}
+
+export interface PublicIpTable extends Row {
+  zone_id: string;
+  range_id: string;
+  /** Unique within the zone. */
+  address: string;
+  account_id: string;
+  network_id: string;
+  /** 1 for the address all guests of the network leave with. */
+  source_nat: number;
+  /** Router generation from which on the address is in the document, for `Applied`. */
+  generation: number;
+}
+
+export interface NetworkOfferingTable extends Row {
+  name: string;
+  /** JSON array of service names. */
+  services: string;
+  egress_default: 'allow' | 'deny';
+  persistent: number;
+  state: 'enabled' | 'disabled';
+}
+
+export interface NetworkTable extends Row {
+  account_id: string;
+  zone_id: string;
+  offering_id: string;
+  name: string;
+  prefix: string;
+  gateway: string;
+  domain: string;
+  mtu: number;
+  state: 'allocated' | 'implementing' | 'implemented' | 'shutting-down' | 'destroying';
+  /** Unique within the zone while implemented, null while not. */
+  vni: number | null;
+  /** MAC addresses belong to the network, not to a router: they survive every replacement. */
+  gateway_mac: string;
+  public_mac: string;
+  /** When the last guest left, ms; the network is shut down some time after. */
+  idle_since: number | null;
+}
+
+export interface RouterTable extends Row {
+  network_id: string;
+  host_id: string;
+  /** Generation of the router document. */
+  generation: number;
+  /** Odd and even routers of a network use disjoint source-port ranges (hand-over, docs/contracts.md). */
+  parity: 0 | 1;
+}
+
+export interface InstanceTable extends Row {
+  account_id: string;
+  zone_id: string;
+  host_id: string;
+  name: string;
+  hostname: string;
+  wanted_state: 'running' | 'stopped';
+  /** Base64. */
+  user_data: string;
+  /** JSON array. */
+  public_keys: string;
+  /** JSON object. */
+  meta_data: string;
+  /** Encrypted with the controller's key; null when taken or never asked for. */
+  password: string | null;
+}
+
+export interface PortTable extends Row {
+  network_id: string;
+  /** `guest` belongs to an instance; `router-guest` and `router-public` to a router. */
+  role: 'guest' | 'router-guest' | 'router-public';
+  instance_id: string | null;
+  router_id: string | null;
+  /** Unique among guests. The ports of a network's routers share the network's two MACs. */
+  mac: string;
+  /** Guest address, unique within the network; null on router ports, whose addresses follow from the network. */
+  address: string | null;
+}
+
+export interface RuleRow extends Row {
+  network_id: string;
+  account_id: string;
+  /** Router generation from which on the rule is in the document, for `Applied`. */
+  generation: number;
+}
+
+export interface FirewallRuleTable extends RuleRow {
+  public_ip_id: string;
+  protocol: 'tcp' | 'udp' | 'icmp' | 'all';
+  first_port: number | null;
+  last_port: number | null;
+  icmp_type: number | null;
+  icmp_code: number | null;
+  /** JSON array of prefixes. */
+  sources: string;
+  /** Id of the port forward it was made along with, and goes with. */
+  opened_by: string | null;
+}
+
+export interface EgressRuleTable extends RuleRow {
+  protocol: 'tcp' | 'udp' | 'icmp' | 'all';
+  first_port: number | null;
+  last_port: number | null;
+  icmp_type: number | null;
+  icmp_code: number | null;
+  sources: string;
+  destinations: string;
+}
+
+export interface PortForwardTable extends RuleRow {
+  public_ip_id: string;
+  port_id: string;
+  protocol: 'tcp' | 'udp';
+  first_public_port: number;
+  last_public_port: number;
+  first_guest_port: number;
+  last_guest_port: number;
+}
+
+export interface StaticNatTable extends RuleRow {
+  /** Unique: one guest an address. */
+  public_ip_id: string;
+  port_id: string;
+}
+
+export interface LoadBalancerTable extends RuleRow {
+  name: string;
+  public_ip_id: string;
+  port: number;
+  protocol: 'tcp' | 'http';
+  algorithm: 'roundrobin' | 'leastconn' | 'source';
+}
+
+export interface LoadBalancerMemberTable {
+  /** Id of the member within its load balancer's document item. */
+  id: string;
+  load_balancer_id: string;
+  port_id: string;
+  guest_port: number;
+  draining: number;
+}
+
+/** Which item of a router document changed in which generation: what a delta is read from. */
+export interface RouterChangeTable {
+  router_id: string;
+  generation: number;
+  /** Name of the collection, or `dns` or `hostname`. */
+  collection: string;
+  item_id: string;
+}
+
+export interface RouterStatusTable {
+  router_id: string;
+  observed_generation: number;
+  applied_generation: number;
+  reported_at: number;
+  /** JSON of RouterStatus. */
+  status: string;
+}
+
+export interface HostStatusTable {
+  host_id: string;
+  observed_generation: number;
+  reported_at: number;
+  /** JSON of HostStatus. */
+  status: string;
+}
+
+export interface OperationTable extends Row {
+  account_id: string;
+  /** `network.implement`, `instance.start`, `port-forward.create` ... */
+  type: string;
+  /** Id of the resource it is about. */
+  resource: string;
+  state: 'running' | 'succeeded' | 'failed';
+  /** What it waits for: JSON array of {router|host, generation} or {machine, state}. */
+  waits_for: string;
+  /** JSON array of {time, message}. */
+  steps: string;
+  /** JSON of a Problem, or null. */
+  problem: string | null;
+  ended_at: number | null;
+}
+
+export interface EventTable extends Row {
+  /** Order of arrival, for cursors. */
+  sequence: Generated<number>;
+  account_id: string | null;
+  type: string;
+  level: 'info' | 'warning' | 'error';
+  resource: string;
+  message: string;
+}
+
+export interface IdempotencyKeyTable {
+  account_id: string;
+  key: string;
+  /** SHA-256 (hex) of method, path and body: the same key with another request is refused. */
+  request_hash: string;
+  /** JSON of {status, body, etag}, encrypted: an answer may carry a key or a password. */
+  response: string;
+  created_at: number;
+}
