@@ -1,0 +1,88 @@
+/** Answers what the controller asks over the doorbell socket. */
+import type { AgentFrame, ControllerFrame, Problem } from 'documents';
+import type { HttpAnswer } from './http-request.ts';
+
+type Request = Extract<ControllerFrame, { readonly type: 'request' }>;
+type Response = Extract<AgentFrame, { readonly type: 'response' }>;
+
+export interface RequestTargets {
+  readonly routers: {
+    /** Passes a request to a router daemon; undefined when there is no such router here. */
+    readonly request: (
+      router: string,
+      method: string,
+      path: string,
+      body: unknown,
+    ) => Promise<HttpAnswer> | undefined;
+  };
+  /** Reports at once; resolves to what was reported. */
+  readonly status: () => Promise<unknown>;
+}
+
+const problem = (pointer: string, code: string, message: string, hint: string): Problem => ({
+  pointer,
+  code,
+  message,
+  hint,
+});
+
+/** JSON as JSON, text as text, and what is neither as `{"contentType","base64"}`. */
+const bodyOf = (answer: HttpAnswer): unknown => {
+  const contentType = String(answer.headers['content-type'] ?? '');
+  if (answer.body.length === 0) return null;
+  if (/^application\/(?:[a-z.]+\+)?json/.test(contentType))
+    return JSON.parse(answer.body.toString()) as unknown;
+  if (contentType.startsWith('text/')) return answer.body.toString();
+  return { contentType, base64: answer.body.toString('base64') };
+};
+
+/** Never rejects: what goes wrong is the answer. */
+export const answerRequest = async (request: Request, targets: RequestTargets): Promise<Response> => {
+  const { id, method, params } = request;
+  const refuse = (refusal: Problem): Response => ({ type: 'response', id, problem: refusal });
+  try {
+    if (method === 'status') return { type: 'response', id, result: await targets.status() };
+    if (method !== 'router') {
+      return refuse(
+        problem(
+          '/method',
+          'unknown-method',
+          `There is no method ${String(method)}`,
+          'Ask for router or status.',
+        ),
+      );
+    }
+    const { router, method: verb, path, body } = params;
+    if (
+      typeof router !== 'string' ||
+      typeof verb !== 'string' ||
+      typeof path !== 'string' ||
+      !path.startsWith('/v1/')
+    ) {
+      return refuse(
+        problem(
+          '/params',
+          'bad-request',
+          'router, method and a path below /v1/ are needed',
+          'Give all three.',
+        ),
+      );
+    }
+    const asked = targets.routers.request(router, verb, path, body);
+    if (asked === undefined) {
+      return refuse(
+        problem(
+          '/params/router',
+          'unknown-router',
+          `There is no router ${router} on this host`,
+          'Ask its host.',
+        ),
+      );
+    }
+    const answer = await asked;
+    return { type: 'response', id, result: { status: answer.status, body: bodyOf(answer) } };
+  } catch (error) {
+    const hint = 'Try again; the daemon may be starting.';
+    return refuse(problem('', 'no-answer', (error as Error).message, hint));
+  }
+};

@@ -1,0 +1,170 @@
+/** The fabric of one host: its namespace, bridges, ports, forwarding entries and port security, kept as the document wants them. */
+import { statSync } from 'node:fs';
+import type { HostDocument, SegmentPort } from 'documents';
+import { monitor, type Monitor, namespaces, openRouteSocket, type RouteSocket } from 'node-netlink';
+import { type KernelNftables, openNftables } from 'nftables-json';
+import type { PortPlace } from '../machines/machine.ts';
+import { fabricNamespace, namespacePath } from '../names.ts';
+import { applyFabric, type FabricFailure, removeLinks } from './apply.ts';
+import { diffFabric, type FabricDiff, type RemoveLink, wantedFabric } from './diff.ts';
+import { observeFabric } from './observe.ts';
+import { PortSecurity } from './security/apply.ts';
+import { securityElements, securityTable } from './security/render.ts';
+
+export interface FabricOptions {
+  readonly prefix: string;
+  /** Something in the fabric changed, by us or by others: time to compare. */
+  readonly onChange: () => void;
+}
+
+/** What one half of an apply did. */
+export interface FabricOutcome {
+  /** What was not as wanted, one sentence each; empty when all was right. */
+  readonly reasons: readonly string[];
+  readonly failures: readonly FabricFailure[];
+  /** Why port security could not be applied; null when it is in force. */
+  readonly securityFailure: string | null;
+  /** Ids of ports that were made, whose machines have to take them up. */
+  readonly newPorts: ReadonlySet<string>;
+  /** Links that go when what uses them has ended. */
+  readonly removals: readonly RemoveLink[];
+}
+
+interface Opened {
+  /** Inode of the namespace: another one under the same name is another namespace. */
+  readonly inode: number;
+  readonly route: RouteSocket;
+  readonly monitor: Monitor;
+  readonly nftables: KernelNftables;
+  readonly security: PortSecurity;
+}
+
+/** The host neither routes nor answers on the segments, and the frames are the bridge table's business alone. */
+const settings = {
+  'net.ipv4.ip_forward': 0,
+  'net.ipv6.conf.all.disable_ipv6': 1,
+  'net.ipv6.conf.default.disable_ipv6': 1,
+};
+const bridgeSettings = {
+  'net.bridge.bridge-nf-call-iptables': 0,
+  'net.bridge.bridge-nf-call-ip6tables': 0,
+  'net.bridge.bridge-nf-call-arptables': 0,
+};
+
+/** Each call brings the kernel one half of the way; `plug` and `unplug` of one document belong together. */
+export class Fabric {
+  readonly #options: FabricOptions;
+  readonly #namespace: string;
+  #opened: Opened | null = null;
+
+  constructor(options: FabricOptions) {
+    this.#options = options;
+    this.#namespace = fabricNamespace(options.prefix);
+  }
+
+  /** Adds and changes what the document wants; returns what is left to be removed. Throws when the namespace cannot be had. */
+  async plug(
+    document: HostDocument,
+    placeOf: (port: SegmentPort) => PortPlace,
+    options: { readonly thorough: boolean },
+  ): Promise<FabricOutcome> {
+    const { route, security } = await this.#open();
+    const wanted = wantedFabric(document);
+    const reasons: string[] = [];
+    let securityFailure: string | null = null;
+    try {
+      if (options.thorough && (await security.touched())) security.forget();
+      // Before a port comes up its rules are there.
+      reasons.push(...(await security.apply(securityElements(wanted.ports), { removals: false })));
+    } catch (error) {
+      securityFailure = (error as Error).message;
+    }
+    const diff = this.#diff(route, wanted);
+    // Without its rules no guest gets a port; what runs goes on under the rules that are in force.
+    const actions =
+      securityFailure === null
+        ? diff.actions
+        : diff.actions.filter((action) => action.type !== 'add-port' || action.port.security === null);
+    const failures = applyFabric(route, actions, placeOf);
+    reasons.push(...actions.map((action) => action.reason), ...diff.removals.map((action) => action.reason));
+    return {
+      reasons,
+      failures: [...diff.problems, ...failures],
+      securityFailure,
+      newPorts: new Set(actions.flatMap((action) => (action.type === 'add-port' ? [action.port.id] : []))),
+      removals: diff.removals,
+    };
+  }
+
+  /** Removes what `plug` left over and the rules of ports that are gone. */
+  async unplug(
+    document: HostDocument,
+    removals: readonly RemoveLink[],
+  ): Promise<Pick<FabricOutcome, 'reasons' | 'failures' | 'securityFailure'>> {
+    const { route, security } = await this.#open();
+    const failures = removeLinks(route, removals);
+    try {
+      const reasons = await security.apply(securityElements(wantedFabric(document).ports), {
+        removals: true,
+      });
+      return { reasons, failures, securityFailure: null };
+    } catch (error) {
+      return { reasons: [], failures, securityFailure: (error as Error).message };
+    }
+  }
+
+  #diff(route: RouteSocket, wanted: ReturnType<typeof wantedFabric>): FabricDiff {
+    return diffFabric(observeFabric(route), wanted);
+  }
+
+  /** The namespace with what we hold in it, made if missing, entered anew when somebody replaced it. */
+  async #open(): Promise<Opened> {
+    const path = namespacePath(this.#namespace);
+    if (!namespaces.exists(this.#namespace)) {
+      await this.close();
+      namespaces.create(this.#namespace, { loopbackUp: true });
+    }
+    const inode = statSync(path).ino;
+    if (this.#opened?.inode === inode) return this.#opened;
+    await this.close();
+    namespaces.sysctl(this.#namespace, settings);
+    try {
+      namespaces.sysctl(this.#namespace, bridgeSettings);
+    } catch {
+      // A kernel without br_netfilter has no such settings, and needs none.
+    }
+    const nftables = openNftables({
+      netns: path,
+      onExit: () => {
+        this.#opened?.security.forget();
+        this.#options.onChange();
+      },
+    });
+    const opened: Opened = {
+      inode,
+      route: openRouteSocket({ netns: this.#namespace }),
+      nftables,
+      security: new PortSecurity(nftables),
+      monitor: monitor({ netns: this.#namespace, groups: ['link', 'neighbour', 'nftables'] }, (event) => {
+        if (event.type === 'nftables') {
+          const ours = event.change.pid === nftables.helperPid;
+          if (ours || !event.change.tables.includes(`${securityTable.family} ${securityTable.table}`)) return;
+          opened.security.forget();
+        } else if (event.type === 'resync') opened.security.forget();
+        this.#options.onChange();
+      }),
+    };
+    this.#opened = opened;
+    return opened;
+  }
+
+  /** Lets go of the namespace; bridges, ports and rules stay in force. */
+  async close(): Promise<void> {
+    const opened = this.#opened;
+    this.#opened = null;
+    if (opened === null) return;
+    opened.monitor.close();
+    opened.route.close();
+    await opened.security.close();
+  }
+}

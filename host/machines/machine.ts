@@ -1,0 +1,44 @@
+/** How the agent drives machines, whatever they are made of: namespaces, or virtual machines. */
+import type { Machine, MachineStatus, SegmentPort } from 'documents';
+
+/** Where the machine's end of a port is plugged in. */
+export interface PortPlace {
+  /** Network namespace the other end of the veth goes to; see ip-netns(8). */
+  readonly netns: string;
+}
+
+/** Something worth telling about a machine. */
+export interface MachineReport {
+  readonly type: string;
+  readonly level: 'info' | 'warning' | 'error';
+  readonly subject: string;
+  readonly message: string;
+}
+
+/**
+ * A kind of machine. Every call is idempotent and says what is wanted, not what to do: a driver finds out what is there,
+ * also what a predecessor left, and does the rest. Calls for one machine do not overlap.
+ */
+export interface MachineDriver {
+  readonly name: Machine['driver'];
+  /** Ids of all machines of this driver that are on the host, wanted or not. */
+  readonly list: () => Promise<readonly string[]>;
+  /** Makes the place where ports of the machine are plugged in, and starts what need not wait for ports. */
+  readonly prepare: (machine: Machine) => Promise<PortPlace>;
+  /** The ports are plugged in: boots, or adopts what runs. Returns when that is under way. */
+  readonly run: (machine: Machine, ports: readonly SegmentPort[]) => Promise<void>;
+  /** Ends what runs in the machine. Its ports and its place stay until `remove` or `clear`. */
+  readonly halt: (id: string) => Promise<void>;
+  /** Removes the place; the ports are gone by then. `trace` says what else goes: nothing more, or every trace of it. */
+  readonly clear: (id: string, trace: 'keep' | 'remove') => Promise<void>;
+  readonly status: (machine: Machine) => MachineStatus;
+  /** Lets go of everything; machines go on running. */
+  readonly close: () => Promise<void>;
+}
+
+/** What a driver tells without being asked. */
+export interface MachineListener {
+  /** The status of this machine changed. */
+  readonly changed: (id: string) => void;
+  readonly report: (report: MachineReport) => void;
+}

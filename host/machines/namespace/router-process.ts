@@ -1,0 +1,49 @@
+/** The daemon of a router in a network namespace. */
+import { join } from 'node:path';
+import { SupervisedProcess, type SupervisionListener } from './supervised-process.ts';
+
+export interface RouterProgram {
+  /** Path of Node. */
+  readonly node: string;
+  /** Path of the daemon's bundle. */
+  readonly bundle: string;
+  /** Further arguments of Node, before the bundle. */
+  readonly nodeArgs?: readonly string[];
+}
+
+/**
+ * Hundreds of daemons share a host: small young generation and heap that favours size, as their work is short and mostly
+ * waiting. Large documents still fit, as the old generation keeps its limit.
+ */
+const memoryFlags = ['--max-semi-space-size=1', '--optimize-for-size', '--v8-pool-size=1', '--no-warnings'];
+
+/** What starts, adopts and restarts the daemon of one router, whose directory is `directory`. */
+export const routerProcess = (
+  id: string,
+  namespace: string,
+  directory: string,
+  program: RouterProgram,
+  listener: SupervisionListener,
+): SupervisedProcess =>
+  new SupervisedProcess(
+    {
+      name: `daemon of ${id}`,
+      namespace,
+      program: program.node,
+      args: [...memoryFlags, ...(program.nodeArgs ?? []), program.bundle, '--state', directory],
+      env: {
+        PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
+        LC_ALL: 'C',
+        // Each thread of the pool and each arena of malloc costs memory in every router.
+        UV_THREADPOOL_SIZE: '2',
+        MALLOC_ARENA_MAX: '2',
+        // Where Node keeps compiled code of the bundle from one start to the next: shared by all routers of this state.
+        NODE_COMPILE_CACHE: join(directory, '..', '..', 'compile-cache'),
+      },
+      record: join(directory, 'daemon.json'),
+      extra: { bundle: program.bundle },
+      log: join(directory, 'daemon.log'),
+      isOurs: (args) => args.at(-2) === '--state' && args.at(-1) === directory,
+    },
+    listener,
+  );

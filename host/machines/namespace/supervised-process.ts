@@ -1,0 +1,178 @@
+/** One program that is to run in a machine for as long as the machine does: started, adopted after our restart, restarted when it ends. */
+import { spawn } from 'node:child_process';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname } from 'node:path';
+import { namespaces, processStartTime, type ProcessWatch, watchProcess } from 'node-netlink';
+import { argumentsOf, isAlive, type ProcessIdentity, processesIn } from './processes.ts';
+
+export interface SupervisedProgram {
+  /** What it is called in messages. */
+  readonly name: string;
+  /** Name of the network namespace it runs in. */
+  readonly namespace: string;
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** File that remembers the running process: {"pid","startTime",...extra}. */
+  readonly record: string;
+  readonly extra?: Readonly<Record<string, string>>;
+  /** File its output is added to. */
+  readonly log: string;
+  /** Tells its process from others in the namespace, should the record be lost. */
+  readonly isOurs: (args: readonly string[]) => boolean;
+}
+
+export interface SupervisionListener {
+  /** It runs: newly started, or found running. */
+  readonly started: (how: 'started' | 'adopted', pid: number) => void;
+  /** It ended unasked; it is started again after that many ms. */
+  readonly ended: (pid: number, delay: number) => void;
+  readonly failed: (message: string) => void;
+}
+
+/** Alive that long, ms, a program counts as well again. */
+const STEADY = 30_000;
+const LONGEST_DELAY = 10_000;
+/** A log that grew beyond this, bytes, is begun anew at the next start. */
+const LOG_LIMIT = 16 * 1024 * 1024;
+
+/** Delay before restart number `attempt` (0 for the first): at once, then doubling. */
+export const restartDelay = (attempt: number): number =>
+  attempt === 0 ? 0 : Math.min(LONGEST_DELAY, 50 * 2 ** Math.min(attempt, 20));
+
+const readRecord = (path: string): ProcessIdentity | null => {
+  try {
+    const { pid, startTime } = JSON.parse(readFileSync(path, 'utf8')) as Partial<ProcessIdentity>;
+    return Number.isInteger(pid) && Number.isFinite(startTime)
+      ? ({ pid, startTime } as ProcessIdentity)
+      : null;
+  } catch {
+    return null;
+  }
+};
+
+const openLog = (path: string): number => {
+  let flags = 'a';
+  try {
+    if (statSync(path).size > LOG_LIMIT) flags = 'w';
+  } catch {
+    // There is none yet.
+  }
+  return openSync(path, flags, 0o600);
+};
+
+/** Runs until `release` (it goes on without us) or until the machine is halted, which begins with `release`. */
+export class SupervisedProcess {
+  readonly #program: SupervisedProgram;
+  readonly #listener: SupervisionListener;
+  #watch: ProcessWatch | null = null;
+  #timer: NodeJS.Timeout | undefined;
+  #identity: ProcessIdentity | null = null;
+  #startedAt = 0;
+  #attempt = 0;
+  #released = false;
+
+  constructor(program: SupervisedProgram, listener: SupervisionListener) {
+    this.#program = program;
+    this.#listener = listener;
+  }
+
+  /** Pid of the running process, or null between an end and the next start. */
+  get pid(): number | null {
+    return this.#identity?.pid ?? null;
+  }
+
+  /** Adopts the process that runs, or starts one. `fresh`: the namespace is new, nothing can be running in it. */
+  start(options: { readonly fresh: boolean } = { fresh: false }): void {
+    if (this.#released || this.#identity !== null) return;
+    clearTimeout(this.#timer);
+    const running = this.#find(options.fresh);
+    try {
+      this.#identity = running ?? this.#spawn();
+    } catch (error) {
+      this.#listener.failed(`${this.#program.name} does not start: ${(error as Error).message}`);
+      this.#again();
+      return;
+    }
+    this.#startedAt = performance.now();
+    const { pid } = this.#identity;
+    this.#watch = watchProcess(pid, () => this.#ended(pid));
+    this.#listener.started(running === null ? 'started' : 'adopted', pid);
+  }
+
+  /** Lets go; the process goes on. */
+  release(): void {
+    this.#released = true;
+    clearTimeout(this.#timer);
+    this.#watch?.close();
+    this.#watch = null;
+  }
+
+  #find(fresh: boolean): ProcessIdentity | null {
+    const { record, namespace, isOurs } = this.#program;
+    const recorded = readRecord(record);
+    if (recorded !== null && isAlive(recorded) && isOurs(argumentsOf(recorded.pid))) return recorded;
+    // A crash between start and record leaves a process that nobody remembers: two of a kind would fight.
+    if (fresh) return null;
+    for (const pid of processesIn(namespace)) {
+      const startTime = processStartTime(pid);
+      if (startTime === null || !isOurs(argumentsOf(pid))) continue;
+      this.#remember({ pid, startTime });
+      return { pid, startTime };
+    }
+    return null;
+  }
+
+  #spawn(): ProcessIdentity {
+    const { program, args, env, log, namespace } = this.#program;
+    mkdirSync(dirname(log), { recursive: true, mode: 0o700 });
+    const output = openLog(log);
+    try {
+      // A fork made while this thread is in the namespace lives there.
+      const child = namespaces.run(namespace, () =>
+        spawn(program, args, { detached: true, stdio: ['ignore', output, output], env, cwd: '/' }),
+      );
+      // Without a listener a program that cannot be started would be an uncaught error; its end is seen anyway.
+      child.on('error', (error) => this.#listener.failed(`${this.#program.name}: ${error.message}`));
+      child.unref();
+      if (child.pid === undefined) throw new Error(`${program} cannot be run`);
+      const identity = { pid: child.pid, startTime: processStartTime(child.pid) ?? 0 };
+      this.#remember(identity);
+      return identity;
+    } finally {
+      closeSync(output);
+    }
+  }
+
+  #remember(identity: ProcessIdentity): void {
+    const { record, extra } = this.#program;
+    const temporary = `${record}.new`;
+    writeFileSync(temporary, `${JSON.stringify({ ...identity, ...extra })}\n`, { mode: 0o600 });
+    renameSync(temporary, record);
+  }
+
+  #ended(pid: number): void {
+    this.#watch = null;
+    this.#identity = null;
+    rmSync(this.#program.record, { force: true });
+    if (this.#released) return;
+    if (performance.now() - this.#startedAt > STEADY) this.#attempt = 0;
+    this.#listener.ended(pid, this.#again());
+  }
+
+  #again(): number {
+    const delay = restartDelay(this.#attempt);
+    this.#attempt += 1;
+    this.#timer = setTimeout(() => this.start(), delay);
+    return delay;
+  }
+}

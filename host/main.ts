@@ -1,0 +1,80 @@
+/** The host agent as a program. */
+import { accessSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { pino } from 'pino';
+import { HostAgent } from './agent.ts';
+import { HostFileError, readHostFile } from './document/host-file.ts';
+import { statePathProblem } from './state-path.ts';
+
+const usage = `Usage: node host/main.ts [options]
+
+  --controller URL   of the controller (default: what host.json says)
+  --state DIR        state directory of the stack (default /var/lib/selvage)
+  --prefix NAME      begins the names of namespaces (default sv)
+  --host-file FILE   id and token of this host (default DIR/host/host.json)
+  --bundle FILE      router daemon (default: build/router.mjs of this project)
+`;
+
+const fail = (message: string): never => {
+  process.stderr.write(`selvage host: ${message}\n`);
+  process.exit(1);
+};
+
+const options = () => {
+  try {
+    return parseArgs({
+      options: {
+        controller: { type: 'string' },
+        state: { type: 'string', default: '/var/lib/selvage' },
+        prefix: { type: 'string', default: 'sv' },
+        'host-file': { type: 'string' },
+        bundle: { type: 'string', default: fileURLToPath(new URL('../build/router.mjs', import.meta.url)) },
+        help: { type: 'boolean', default: false },
+      },
+    }).values;
+  } catch (error) {
+    return fail(`${(error as Error).message}\n\n${usage}`);
+  }
+};
+
+const values = options();
+if (values.help) {
+  process.stdout.write(usage);
+  process.exit(0);
+}
+if (process.getuid?.() !== 0) fail('makes network namespaces and needs root');
+if (!/^[a-z][a-z0-9-]{0,31}$/.test(values.prefix)) {
+  fail(`--prefix ${JSON.stringify(values.prefix)}: lower-case letters, digits and hyphens, at most 32`);
+}
+const state = resolve(values.state);
+const tooLong = statePathProblem(state);
+if (tooLong !== null) fail(tooLong);
+try {
+  accessSync(values.bundle);
+} catch {
+  fail(`there is no router daemon at ${values.bundle}; "npm run bundle" makes it`);
+}
+
+const log = pino({ base: null });
+try {
+  const agent = new HostAgent({
+    identity: readHostFile(values['host-file'] ?? join(state, 'host', 'host.json'), values.controller),
+    state,
+    prefix: values.prefix,
+    router: { node: process.execPath, bundle: values.bundle },
+    log,
+  });
+  const end = (signal: string) => {
+    log.info({ signal }, 'ends; machines go on');
+    void agent.close().then(() => process.exit(0));
+  };
+  process.once('SIGINT', end);
+  process.once('SIGTERM', end);
+  await agent.start();
+  log.info({ prefix: values.prefix, state }, 'host agent runs');
+} catch (error) {
+  if (error instanceof HostFileError) fail(error.message);
+  throw error;
+}

@@ -1,0 +1,142 @@
+/** All routers of this host: one delivery each, and one queue for what they tell. */
+import { join } from 'node:path';
+import type { RouterEvent } from 'documents';
+import { backOffDelay } from '../channel/back-off.ts';
+import { type ControllerClient, ControllerError } from '../channel/controller.ts';
+import type { HttpAnswer } from '../channel/http-request.ts';
+import type { MachineReport } from '../machines/machine.ts';
+import { EventQueue } from './event-queue.ts';
+import { RouterDelivery } from './router-delivery.ts';
+
+export interface RoutersOptions {
+  /** STATE/host/routers */
+  readonly directory: string;
+  readonly controller: ControllerClient;
+  readonly eventFile: string;
+  readonly report: (report: MachineReport) => void;
+}
+
+const backOff = { first: 250, longest: 15_000 };
+
+export class Routers {
+  readonly #options: RoutersOptions;
+  readonly #deliveries = new Map<string, RouterDelivery>();
+  readonly #events: EventQueue;
+  #delivering = false;
+  #attempt = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(options: RoutersOptions) {
+    this.#options = options;
+    this.#events = new EventQueue(options.eventFile, () => void this.#deliverEvents());
+  }
+
+  /** There is, or will be, a daemon for this router. */
+  expect(id: string): void {
+    if (this.#deliveries.has(id)) return;
+    const { controller, directory, report } = this.#options;
+    const delivery = new RouterDelivery({
+      id,
+      directory: join(directory, id),
+      fetchDocument: (since) => controller.routerDocument(id, since),
+      putStatus: (status) => controller.putRouterStatus(status),
+      cursor: () => this.#events.cursor(id),
+      takeEvents: (events) => this.#events.add(events, id),
+      report,
+    });
+    this.#deliveries.set(id, delivery);
+  }
+
+  daemonStarted(id: string): void {
+    this.#deliveries.get(id)?.daemonStarted();
+  }
+
+  plugged(id: string): void {
+    this.#deliveries.get(id)?.plugged();
+  }
+
+  ring(id: string): void {
+    this.#deliveries.get(id)?.ring();
+  }
+
+  /** The router is switched off, or for good gone. */
+  forget(id: string, forGood: boolean): void {
+    this.#deliveries.get(id)?.close();
+    this.#deliveries.delete(id);
+    if (forGood) this.#events.forget(id);
+  }
+
+  /** Asks which generations there are and rings where one is newer; sends what waits. Empty when the controller is away. */
+  async poll(): Promise<ReadonlyMap<string, number>> {
+    void this.#deliverEvents();
+    try {
+      const generations = await this.#options.controller.routers();
+      for (const [id, generation] of generations) {
+        const delivery = this.#deliveries.get(id);
+        if (delivery !== undefined && delivery.generation < generation) delivery.ring();
+      }
+      return generations;
+    } catch {
+      return new Map();
+    }
+  }
+
+  /** Resolves when the router has this generation in force; at once for a router that is not here. */
+  async applied(id: string, generation: number): Promise<void> {
+    await this.#deliveries.get(id)?.applied(generation);
+  }
+
+  request(id: string, method: string, path: string, body: unknown): Promise<HttpAnswer> | undefined {
+    return this.#deliveries.get(id)?.request(method, path, body);
+  }
+
+  takeEvents(events: readonly RouterEvent[]): void {
+    this.#events.add(events);
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    for (const delivery of this.#deliveries.values()) delivery.close();
+    this.#deliveries.clear();
+  }
+
+  async #deliverEvents(): Promise<void> {
+    if (this.#delivering || this.#closed) return;
+    this.#delivering = true;
+    clearTimeout(this.#timer);
+    try {
+      await this.#events.deliver((events) => this.#post(events));
+      this.#attempt = 0;
+    } catch {
+      this.#attempt += 1;
+      if (!this.#closed) {
+        const delay = backOffDelay(backOff, this.#attempt, Math.random());
+        this.#timer = setTimeout(() => void this.#deliverEvents(), delay);
+      }
+    } finally {
+      this.#delivering = false;
+    }
+    if (this.#events.length > 0 && this.#attempt === 0) void this.#deliverEvents();
+  }
+
+  /** A batch that the controller does not understand is sent one by one, so that one bad event does not hold up the rest. */
+  async #post(events: readonly RouterEvent[]): Promise<void> {
+    const { controller, report } = this.#options;
+    try {
+      await controller.postEvents(events);
+    } catch (error) {
+      if (!(error instanceof ControllerError) || error.status !== 422) throw error;
+      if (events.length === 1) {
+        const [event] = events;
+        if (event?.type === 'host.event-refused') return;
+        const message = `The controller refused the event ${event?.type}: ${error.message}`.slice(0, 1000);
+        report({ type: 'host.event-refused', level: 'error', subject: event?.subject ?? '', message });
+        return;
+      }
+      // oxlint-disable-next-line no-await-in-loop
+      for (const event of events) await this.#post([event]);
+    }
+  }
+}
