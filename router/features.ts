@@ -1,0 +1,73 @@
+/** Everything this router can do, in the order in which it is applied: doors are closed before addresses appear behind them. */
+import type { RouterDocument } from 'documents';
+import { dhcpFeature } from './dhcp/feature.ts';
+import { dnsFeature } from './dns/feature.ts';
+import { egressFeature } from './egress/feature.ts';
+import type { Feature } from './feature.ts';
+import { firewallFeature } from './firewall/feature.ts';
+import { legsFeature, legsRulesetFeature } from './legs/feature.ts';
+import { loadBalancerFeature } from './loadbalancer/feature.ts';
+import { metadataFeature } from './metadata/feature.ts';
+import { portForwardFeature } from './portforward/feature.ts';
+import { routesFeature } from './routes/feature.ts';
+import type { RulesetState } from './ruleset/apply.ts';
+import { rulesetFeature } from './ruleset/feature.ts';
+import type { RulesetFeature } from './ruleset/ruleset-feature.ts';
+import { sourceNatFeature } from './sourcenat/feature.ts';
+import { staticNatFeature } from './staticnat/feature.ts';
+
+/** Features of the one nftables table. */
+export const rulesetFeatures: readonly RulesetFeature[] = [
+  legsRulesetFeature,
+  firewallFeature,
+  egressFeature,
+  portForwardFeature,
+  staticNatFeature,
+  sourceNatFeature,
+];
+
+/** What one feature renders is only ever given back to the same feature. */
+export type AnyFeature = Feature<unknown> & {
+  /** The parts of the document it reads: while they are the same, it is left alone. */
+  readonly reads: readonly (keyof RouterDocument)[];
+};
+
+const feature = <Rendered>(of: Feature<Rendered>, reads: AnyFeature['reads']): AnyFeature => ({
+  ...(of as unknown as Feature<unknown>),
+  reads,
+});
+
+/** Features with daemons of their own: one import and one line for each. */
+export const serviceFeatures: readonly AnyFeature[] = [
+  // First, as it is quick and guests that boot wait for it.
+  feature(metadataFeature, ['legs', 'metadataGuests', 'dhcpSubnets', 'sourceNats', 'staticNats']),
+  feature(dnsFeature, ['legs', 'dhcpSubnets', 'dhcpHosts', 'dns']),
+  feature(dhcpFeature, ['legs', 'dhcpSubnets', 'dhcpHosts']),
+  feature(loadBalancerFeature, ['legs', 'loadBalancers', 'portForwards', 'staticNats']),
+];
+
+/** All features of one router, with the state of its table beside them. */
+export const routerFeatures = (): {
+  readonly features: readonly AnyFeature[];
+  readonly rulesetState: RulesetState;
+} => {
+  const ruleset = rulesetFeature(rulesetFeatures);
+  return {
+    rulesetState: ruleset.state,
+    features: [
+      feature(ruleset, [
+        'legs',
+        'firewallRules',
+        'egressPolicies',
+        'egressRules',
+        'sourceNats',
+        'staticNats',
+        'portForwards',
+        'loadBalancers',
+      ]),
+      feature(legsFeature, ['legs', 'sourceNats']),
+      feature(routesFeature, ['legs', 'routes']),
+      ...serviceFeatures,
+    ],
+  };
+};

@@ -1,0 +1,86 @@
+import type { FirewallRule, Problem, RouterDocument } from 'documents';
+import {
+  itemsInScope,
+  matchingKey,
+  matchingProblems,
+  publicAddressesOf,
+  publicAddressProblems,
+  sizeProblems,
+} from '../document/checks.ts';
+import type { Scope } from '../feature.ts';
+
+/** Ranges and prefixes of all rules together: they go into an interval set, which deletes slowly when it is large. */
+const MOST_REGIONS = 65_536;
+/** Ranges and prefixes of one address and protocol: they are cut into disjoint ones by comparing each with each. */
+const MOST_REGIONS_OF_ONE = 8192;
+
+const isExact = (rule: FirewallRule): boolean =>
+  rule.ports !== undefined && rule.ports.first === rule.ports.last && rule.sources.includes('0.0.0.0/0');
+
+const keyOf = (rule: FirewallRule): string =>
+  isExact(rule)
+    ? `${rule.publicAddress} ${rule.protocol} ${rule.ports?.first}`
+    : `${rule.publicAddress} ${matchingKey(rule, rule.sources)}`;
+
+const duplicate = (index: number, rule: FirewallRule, other: string): Problem => ({
+  pointer: `/firewallRules/${index}`,
+  code: 'duplicate-rule',
+  message: `Rule ${rule.id} opens exactly what rule ${other} opens`,
+  hint: `Remove one of the two; ${other} is enough.`,
+});
+
+const regionProblems = (rules: readonly FirewallRule[]): Problem[] => {
+  const groups = new Map<string, number>();
+  let total = 0;
+  for (const rule of rules) {
+    if (isExact(rule)) continue;
+    const group = `${rule.publicAddress} ${rule.protocol}`;
+    groups.set(group, (groups.get(group) ?? 0) + rule.sources.length);
+    total += rule.sources.length;
+  }
+  const hint = 'Join ranges and prefixes, or open single ports for everyone: those cost nothing here.';
+  return [
+    ...sizeProblems('/firewallRules', total, MOST_REGIONS, hint),
+    ...[...groups.values()].flatMap((size) =>
+      sizeProblems('/firewallRules', size, MOST_REGIONS_OF_ONE, hint),
+    ),
+  ];
+};
+
+/** Problems of the firewall rules. With `scope`, of the rules named there, against all. */
+export const verifyFirewall = (document: RouterDocument, scope?: Scope): Problem[] => {
+  const checked = itemsInScope(document, 'firewallRules', scope);
+  if (checked.length === 0) return [];
+  const held = publicAddressesOf(document.legs);
+  const problems: Problem[] = [];
+  for (const [index, rule] of checked) {
+    if (!held.has(rule.publicAddress)) {
+      const pointer = `/firewallRules/${index}/publicAddress`;
+      problems.push(...publicAddressProblems(held, rule.publicAddress, pointer));
+    }
+    problems.push(...matchingProblems(rule, `/firewallRules/${index}`));
+  }
+  if (checked.length === document.firewallRules.length) {
+    const seen = new Map<string, string>();
+    for (const [index, rule] of checked) {
+      const key = keyOf(rule);
+      const other = seen.get(key);
+      if (other === undefined) seen.set(key, rule.id);
+      else problems.push(duplicate(index, rule, other));
+    }
+  } else {
+    for (const [index, rule] of checked) {
+      const key = keyOf(rule);
+      const other = document.firewallRules.find(
+        (one) =>
+          one.publicAddress === rule.publicAddress &&
+          one.ports?.first === rule.ports?.first &&
+          one.id !== rule.id &&
+          keyOf(one) === key,
+      );
+      if (other !== undefined) problems.push(duplicate(index, rule, other.id));
+    }
+  }
+  if (checked.some(([, rule]) => !isExact(rule))) problems.push(...regionProblems(document.firewallRules));
+  return problems;
+};

@@ -1,0 +1,14 @@
+import type { Feature } from '../feature.ts';
+import { apply, diff, heal } from './apply.ts';
+import { type RenderedMetadata, render } from './render.ts';
+import { verify } from './verify.ts';
+
+/** User data, meta data, SSH keys and one-time passwords, over HTTP on the gateway address of each guest leg. */
+export const metadataFeature: Feature<RenderedMetadata> = {
+  name: 'metadata',
+  verify,
+  render,
+  diff,
+  apply,
+  heal,
+};

@@ -1,0 +1,133 @@
+import { spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type KernelNftables, openNftables } from 'nftables-json';
+import { openConntrackSocket, openRouteSocket } from 'node-netlink';
+import type { Exec, Files, Report, Settings, System } from './system.ts';
+
+/** The nftables helper is let go after this long without work, ms: it is the larger half of an idle router. */
+const HELPER_IDLE = 60_000;
+
+const hasCode = (error: unknown, ...codes: readonly string[]): boolean =>
+  codes.includes((error as NodeJS.ErrnoException).code ?? '');
+
+const files: Files = {
+  read: async (path) => {
+    try {
+      return await readFile(path, 'utf8');
+    } catch (error) {
+      if (hasCode(error, 'ENOENT')) return null;
+      throw error;
+    }
+  },
+  write: async (path, text, mode = 0o644) => {
+    if ((await files.read(path)) === text) return false;
+    await mkdir(dirname(path), { recursive: true });
+    const draft = `${path}.new`;
+    await rm(draft, { force: true });
+    const file = await open(draft, 'w', mode);
+    try {
+      await file.writeFile(text);
+      // The umask has no say in what others may read.
+      await file.chmod(mode);
+    } finally {
+      await file.close();
+    }
+    await rename(draft, path);
+    return true;
+  },
+  remove: async (path) => {
+    try {
+      await rm(path);
+      return true;
+    } catch (error) {
+      if (hasCode(error, 'ENOENT')) return false;
+      throw error;
+    }
+  },
+  list: async (directory) => {
+    try {
+      return await readdir(directory);
+    } catch (error) {
+      if (hasCode(error, 'ENOENT')) return [];
+      throw error;
+    }
+  },
+};
+
+const settings: Settings = {
+  read: async (path) => {
+    try {
+      return (await readFile(join('/proc/sys/net', path), 'utf8')).trim();
+    } catch (error) {
+      if (hasCode(error, 'ENOENT')) return null;
+      throw error;
+    }
+  },
+  write: (path, value) => writeFile(join('/proc/sys/net', path), value),
+};
+
+const exec: Exec = {
+  run: (program, args, options = {}) =>
+    new Promise((resolve) => {
+      const { input = '', timeout, cwd } = options;
+      const child = spawn(program, args, { stdio: 'pipe', timeout, cwd });
+      const output: Buffer[] = [];
+      const errors: Buffer[] = [];
+      child.stdout.on('data', (chunk: Buffer) => output.push(chunk));
+      child.stderr.on('data', (chunk: Buffer) => errors.push(chunk));
+      child.on('error', (error) => resolve({ exitCode: 127, stdout: '', stderr: error.message }));
+      child.on('close', (code) =>
+        resolve({
+          // Ended by a signal, as shells say it.
+          exitCode: code ?? 128,
+          stdout: Buffer.concat(output).toString(),
+          stderr: Buffer.concat(errors).toString(),
+        }),
+      );
+      // A program that does not read its input is not an error.
+      child.stdin.on('error', () => undefined);
+      child.stdin.end(input);
+    }),
+  start: (program, args, { log }) =>
+    new Promise((resolve, reject) => {
+      mkdirSync(dirname(log), { recursive: true });
+      const output = openSync(log, 'a', 0o600);
+      const child = spawn(program, args, { stdio: ['ignore', output, output], detached: true });
+      closeSync(output);
+      child.on('error', reject);
+      child.on('spawn', () => {
+        child.unref();
+        resolve(child.pid as number);
+      });
+    }),
+};
+
+/** Where the parts of a real system are. */
+export interface OpenSystemOptions {
+  readonly directory: string;
+  /** File of the nftables helper, where it is not beside its sources. */
+  readonly helper?: string;
+  readonly report: (event: Report) => void;
+  /** Told when a helper process ends unasked. */
+  readonly onHelperExit?: (reason: string) => void;
+}
+
+/** The System of the network namespace this process is in. */
+export const openSystem = (options: OpenSystemOptions): System & { readonly nftables: KernelNftables } => ({
+  directory: options.directory,
+  nftables: openNftables({
+    idleExit: HELPER_IDLE,
+    ...(options.helper === undefined ? {} : { helper: options.helper }),
+    ...(options.onHelperExit === undefined ? {} : { onExit: options.onHelperExit }),
+  }),
+  route: openRouteSocket(),
+  conntrack: openConntrackSocket(),
+  files,
+  settings,
+  exec,
+  clock: { now: Date.now, sleep: (ms) => sleep(ms) },
+  report: options.report,
+});

@@ -1,0 +1,106 @@
+import type { PortForward, Problem, RouterDocument } from 'documents';
+import {
+  guestAddressProblems,
+  guestNetworksOf,
+  indexOf,
+  itemsInScope,
+  publicAddressesOf,
+  publicAddressProblems,
+  rangeProblems,
+  sizeProblems,
+} from '../document/checks.ts';
+import type { Scope } from '../feature.ts';
+import { type Claim, claimProblem, claimsOf, meeting, meetings } from './claims.ts';
+import { keepsPorts } from './render.ts';
+
+/** Entries that port forwards may take in the table. */
+const MOST_ENTRIES = 262_144;
+
+const entriesOf = (forward: PortForward): number =>
+  keepsPorts(forward) ? 1 : Math.max(1, forward.publicPorts.last - forward.publicPorts.first + 1);
+
+const lengthProblems = (forward: PortForward, pointer: string): Problem[] => {
+  const { publicPorts, guestPorts } = forward;
+  const length = publicPorts.last - publicPorts.first + 1;
+  const guestLength = guestPorts.last - guestPorts.first + 1;
+  if (length === guestLength) return [];
+  return [
+    {
+      pointer: `${pointer}/guestPorts`,
+      code: 'unequal-ranges',
+      message: `${length} public ports (${publicPorts.first}-${publicPorts.last}) cannot go to ${guestLength} guest ports (${guestPorts.first}-${guestPorts.last})`,
+      hint: `Give as many guest ports: ${guestPorts.first}-${Math.min(65_535, guestPorts.first + length - 1)}.`,
+    },
+  ];
+};
+
+/** Whatever claims ports of public addresses, on the item that stands behind the other. */
+const conflicts = (document: RouterDocument, scope: Scope | undefined): Problem[] => {
+  const collections = {
+    'port forward': 'portForwards',
+    'static NAT': 'staticNats',
+  } as const;
+  const pointerOf = ({ kind, id }: Claim): string =>
+    `/${collections[kind]}/${indexOf(document[collections[kind]], id)}`;
+  if (scope === undefined || scope.legs !== undefined) {
+    return meetings(claimsOf(document)).map(([claim, other]) => claimProblem(pointerOf(claim), claim, other));
+  }
+  const changed = claimsOf({
+    portForwards: itemsInScope(document, 'portForwards', scope).map(([, item]) => item),
+    staticNats: itemsInScope(document, 'staticNats', scope).map(([, item]) => item),
+  });
+  return changed.flatMap((claim) => {
+    // Only what is on the same address is made into claims: the rest is told apart by one comparison each.
+    const other = meeting(
+      claim,
+      claimsOf({
+        portForwards: document.portForwards.filter((one) => one.publicAddress === claim.address),
+        staticNats: document.staticNats.filter((one) => one.publicAddress === claim.address),
+      }),
+    );
+    return other === undefined ? [] : [claimProblem(pointerOf(claim), claim, other)];
+  });
+};
+
+/** Problems of port forwards, and of everything that claims ports of a public address. */
+export const verifyPortForward = (document: RouterDocument, scope?: Scope): Problem[] => {
+  const checked = itemsInScope(document, 'portForwards', scope);
+  const problems: Problem[] = [];
+  if (checked.length > 0) {
+    const held = publicAddressesOf(document.legs);
+    const networks = guestNetworksOf(document.legs);
+    const guests = new Map<string, readonly Problem[]>();
+    for (const [index, forward] of checked) {
+      const { publicPorts, guestPorts, guestAddress } = forward;
+      let guest = guests.get(guestAddress);
+      if (guest === undefined) guests.set(guestAddress, (guest = guestAddressProblems(networks, guestAddress, '')));
+      const right =
+        guest.length === 0 &&
+        held.has(forward.publicAddress) &&
+        publicPorts.first <= publicPorts.last &&
+        publicPorts.last - publicPorts.first === guestPorts.last - guestPorts.first;
+      if (right) continue;
+      const pointer = `/portForwards/${index}`;
+      const ranges = [
+        ...rangeProblems(publicPorts, `${pointer}/publicPorts`),
+        ...rangeProblems(guestPorts, `${pointer}/guestPorts`),
+      ];
+      problems.push(
+        ...publicAddressProblems(held, forward.publicAddress, `${pointer}/publicAddress`),
+        ...guest.map((problem) => ({ ...problem, pointer: `${pointer}/guestAddress` })),
+        ...(ranges.length > 0 ? ranges : lengthProblems(forward, pointer)),
+      );
+    }
+    let entries = 0;
+    for (const forward of document.portForwards) entries += entriesOf(forward);
+    problems.push(
+      ...sizeProblems(
+        '/portForwards',
+        entries,
+        MOST_ENTRIES,
+        'Forward long ranges to the same ports of the guest: those take one entry each.',
+      ),
+    );
+  }
+  return [...problems, ...conflicts(document, scope)];
+};

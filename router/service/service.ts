@@ -1,0 +1,375 @@
+import { stat, truncate } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type ProcessWatch, processStartTime, watchProcess } from 'node-netlink';
+import type { System } from '../system.ts';
+import type { Program } from './program.ts';
+import { ServiceError } from './service-error.ts';
+
+/** How long a started program may take until it answers, ms. */
+const READY_WITHIN = 5_000;
+/** How long a program may take to end after SIGTERM before it is killed, ms. */
+const END_WITHIN = 2_000;
+/** A program that ran this long starts with a clean slate: its end is not held against it, ms. */
+const SETTLED_AFTER = 60_000;
+/** A log that has grown beyond this is emptied, bytes: guests must not be able to fill the disk by making a daemon complain. */
+const LARGEST_LOG = 4 * 1024 * 1024;
+const FIRST_DELAY = 100;
+const LONGEST_DELAY = 30_000;
+
+/** ms to wait before the next start after `failures` ends or failed starts in a row: none, then 0.1 s doubling up to 30 s. */
+export const restartDelay = (failures: number): number =>
+  failures === 0 ? 0 : Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** (failures - 1));
+
+/** What is kept on disk about a running program, so that the next router daemon knows it again. */
+interface Running {
+  readonly pid: number;
+  /** Ticks since boot (proc(5), field 22): tells the process from a later one with the same pid. */
+  readonly startTime: number;
+  readonly path: string;
+}
+
+/** Stands in the record while a program is being started: should we end in between, there is one whose pid nobody wrote down. */
+interface Starting {
+  readonly starting: true;
+  readonly path: string;
+}
+
+/** Whether a service runs and why not, as a condition of the router's status. */
+export interface ServiceCondition {
+  readonly type: string;
+  readonly status: 'True' | 'False';
+  readonly reason: string;
+  readonly message: string;
+  readonly lastTransitionTime: number;
+}
+
+/**
+ * One daemon of the router that outlives the router daemon: started detached, written down, taken over after a restart of
+ * ours, started again when it ends. It is signalled by pid only, and only while that pid still has the start time that
+ * was written down.
+ */
+export class Service {
+  readonly name: string;
+  /** Folder of its configuration, sockets, log (`log`) and record (`process.json`). */
+  readonly directory: string;
+  readonly #system: System;
+  #wanted: Program | null = null;
+  #running: Running | null = null;
+  #runningSince = 0;
+  #watch: ProcessWatch | null = null;
+  #failures = 0;
+  #restarts = 0;
+  #reviving = false;
+  #released = false;
+  #queue: Promise<unknown> = Promise.resolve();
+  #state: Omit<ServiceCondition, 'type'> | null = null;
+
+  constructor(system: System, name: string) {
+    this.#system = system;
+    this.name = name;
+    this.directory = join(system.directory, name);
+  }
+
+  /** Pid of the running program, null when it does not run. */
+  get pid(): number | null {
+    return this.#running?.pid ?? null;
+  }
+
+  /** Times it was started again after it ended by itself. */
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  /** Null when the service is not wanted. */
+  get condition(): ServiceCondition | null {
+    if (this.#wanted === null || this.#state === null) return null;
+    const type = `${this.name.charAt(0).toUpperCase()}${this.name.slice(1)}Running`;
+    return { type, ...this.#state };
+  }
+
+  /**
+   * Sees to it that `program` runs: does nothing when it does, takes over one that an earlier router daemon started, else
+   * starts it. Resolves when it answers; throws ServiceError when it does not.
+   */
+  start(program: Program): Promise<'running' | 'adopted' | 'started'> {
+    return this.#next(async () => {
+      this.#wanted = program;
+      await this.#boundLog();
+      if (this.#isAlive()) return 'running';
+      if (await this.#adopt(program)) return 'adopted';
+      await this.#start(program);
+      return 'started';
+    });
+  }
+
+  /** Ends what runs and starts `program` in its place. */
+  restart(program: Program): Promise<void> {
+    return this.#next(async () => {
+      this.#wanted = null;
+      if (!this.#isAlive()) await this.#adopt(program);
+      await this.#end('SIGTERM');
+      this.#wanted = program;
+      await this.#start(program);
+    });
+  }
+
+  /**
+   * Ends the service; it stays ended. `SIGTERM` waits for the end and kills a program that does not obey; any other signal
+   * is a request that the program follows in its own time. `program` lets one be ended that an earlier daemon started.
+   * True when there was one.
+   */
+  stop(program: Program, signal: 'SIGTERM' | 'SIGUSR1' = 'SIGTERM'): Promise<boolean> {
+    return this.#next(async () => {
+      this.#wanted = null;
+      this.#state = null;
+      if (!this.#isAlive() && !(await this.#adopt(program))) return false;
+      if (signal === 'SIGTERM') await this.#end(signal);
+      else this.#leave(signal);
+      await this.#system.files.remove(this.#record);
+      return true;
+    });
+  }
+
+  /** Sends a signal to the running program; false when there is none. */
+  signal(signal: NodeJS.Signals): boolean {
+    if (this.#running === null || !this.#isAlive()) return false;
+    process.kill(this.#running.pid, signal);
+    return true;
+  }
+
+  /** Lets go of the program, which runs on. Called when the router daemon ends. */
+  release(): void {
+    this.#released = true;
+    this.#watch?.close();
+    this.#watch = null;
+  }
+
+  get #record(): string {
+    return join(this.directory, 'process.json');
+  }
+
+  get #log(): string {
+    return join(this.directory, 'log');
+  }
+
+  /** One thing at a time: a restart by death and one by a new configuration must not cross. */
+  #next<Result>(task: () => Promise<Result>): Promise<Result> {
+    const result = this.#queue.then(task);
+    this.#queue = result.catch(() => undefined);
+    return result;
+  }
+
+  #isAlive(): boolean {
+    return this.#running !== null && processStartTime(this.#running.pid) === this.#running.startTime;
+  }
+
+  #set(status: 'True' | 'False', reason: string, message: string): void {
+    const since = this.#state?.status === status ? this.#state.lastTransitionTime : this.#system.clock.now();
+    this.#state = { status, reason, message, lastTransitionTime: since };
+  }
+
+  /** Takes over the program that an earlier router daemon started, if it still runs. */
+  async #adopt(program: Program): Promise<boolean> {
+    const found = await this.#recorded(program);
+    if (found === null || !(await this.#fits(found.pid, program))) return false;
+    this.#hold(found);
+    await this.#write(found);
+    this.#set('True', 'Adopted', `${this.name} runs as pid ${found.pid}, found running`);
+    return true;
+  }
+
+  async #recorded(program: Program): Promise<Running | null> {
+    const text = await this.#system.files.read(this.#record);
+    if (text === null) return null;
+    let record: Running | Starting;
+    try {
+      record = JSON.parse(text) as Running | Starting;
+    } catch {
+      return null;
+    }
+    if (record.path !== program.path) return null;
+    if ('starting' in record) return this.#unrecorded(program);
+    return Number.isInteger(record.pid) && processStartTime(record.pid) === record.startTime ? record : null;
+  }
+
+  /** Whether a process was started with the command line of `program`. */
+  async #fits(pid: number, program: Program): Promise<boolean> {
+    const command = await this.#procFile(pid, 'cmdline');
+    const [path, ...args] = command.split('\0');
+    return path === program.path && program.marks.every((mark) => args.includes(mark));
+  }
+
+  /** The program that was started by a daemon which ended before it could write its pid down. */
+  async #unrecorded(program: Program): Promise<Running | null> {
+    for (const name of await this.#system.files.list('/proc')) {
+      const pid = Number(name);
+      if (!Number.isInteger(pid) || !(await this.#fits(pid, program))) continue;
+      // Programs are started as leaders of sessions (proc_pid_stat(5), field 6); their workers have the same command line.
+      const fields = (await this.#procFile(pid, 'stat')).replace(/^.*\) /s, '').split(' ');
+      const startTime = processStartTime(pid);
+      if (Number(fields[3]) === pid && startTime !== null) return { pid, startTime, path: program.path };
+    }
+    return null;
+  }
+
+  /** Empty when the process is gone, or going. */
+  async #procFile(pid: number, name: 'cmdline' | 'stat'): Promise<string> {
+    try {
+      return (await this.#system.files.read(`/proc/${pid}/${name}`)) ?? '';
+    } catch {
+      return '';
+    }
+  }
+
+  async #write(record: Running | Starting): Promise<void> {
+    await this.#system.files.write(this.#record, `${JSON.stringify(record)}\n`, 0o600);
+  }
+
+  /** Programs append to their log, so it can be emptied under them. */
+  async #boundLog(): Promise<void> {
+    try {
+      if ((await stat(this.#log)).size > LARGEST_LOG) await truncate(this.#log);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+  }
+
+  async #start(program: Program): Promise<void> {
+    const { clock, exec } = this.#system;
+    await program.prepare?.();
+    await this.#write({ starting: true, path: program.path });
+    const pid = await exec.start(program.path, program.args(), { log: this.#log });
+    const startTime = processStartTime(pid);
+    if (startTime !== null) {
+      const running: Running = { pid, startTime, path: program.path };
+      await this.#write(running);
+      this.#hold(running);
+    }
+    const deadline = clock.now() + READY_WITHIN;
+    for (let wait = 5; ; wait = Math.min(wait * 2, 80)) {
+      if (!this.#isAlive()) {
+        this.#running = null;
+        throw this.#failed('service-exited', `${program.path} ended while it started`, await this.#tail());
+      }
+      if (await program.ready()) break;
+      if (clock.now() > deadline) {
+        const what = `${program.path} (pid ${pid}) runs but did not answer within ${READY_WITHIN / 1000} s`;
+        throw this.#failed('service-not-ready', what, await this.#tail());
+      }
+      await clock.sleep(wait);
+    }
+    this.#set('True', 'Running', `${this.name} runs as pid ${pid}`);
+  }
+
+  #failed(code: 'service-exited' | 'service-not-ready', what: string, tail: string): ServiceError {
+    const message = tail === '' ? what : `${what}; its last words: ${tail}`;
+    this.#set('False', code === 'service-exited' ? 'Exited' : 'NotReady', message);
+    return new ServiceError(code, message);
+  }
+
+  async #tail(): Promise<string> {
+    const text = (await this.#system.files.read(this.#log)) ?? '';
+    return text.trimEnd().split('\n').slice(-3).join(' | ').slice(-600);
+  }
+
+  #hold(running: Running): void {
+    this.#watch?.close();
+    this.#running = running;
+    this.#runningSince = this.#system.clock.now();
+    this.#watch = watchProcess(running.pid, () => this.#ended(running));
+    // The service runs on without us; watching it is no reason for us to run on without work.
+    this.#watch.unref();
+  }
+
+  /** The kernel says that the program is gone. */
+  #ended(running: Running): void {
+    if (this.#running !== running || this.#released) return;
+    this.#running = null;
+    this.#watch = null;
+    if (this.#wanted === null) return;
+    const lived = this.#system.clock.now() - this.#runningSince;
+    if (lived > SETTLED_AFTER) this.#failures = 0;
+    this.#set('False', 'Exited', `${this.name} (pid ${running.pid}) ended`);
+    void this.#revive(running.pid);
+  }
+
+  /** Starts the program again and again, ever more patiently, until it runs, is no longer wanted, or another start was quicker. */
+  async #revive(pid: number): Promise<void> {
+    if (this.#reviving) return;
+    this.#reviving = true;
+    const { clock, report } = this.#system;
+    const since = clock.now();
+    try {
+      for (let told = false; ; ) {
+        const delay = restartDelay(this.#failures);
+        this.#failures += 1;
+        if (delay > 0) await clock.sleep(delay);
+        const wanted = this.#wanted;
+        if (wanted === null || this.#released || this.#running !== null) return;
+        try {
+          await this.#next(async () => {
+            if (this.#wanted !== wanted || this.#isAlive()) return;
+            await this.#start(wanted);
+            this.#restarts += 1;
+            report({
+              type: 'router.service-restarted',
+              level: 'warning',
+              subject: wanted.subject,
+              message: `${this.name} (pid ${pid}) ended by itself; runs again as pid ${this.pid} after ${clock.now() - since} ms`,
+            });
+          });
+          if (this.#running !== null) return;
+        } catch (error) {
+          if (told) continue;
+          told = true;
+          report({
+            type: 'router.service-failed',
+            level: 'error',
+            subject: wanted.subject,
+            message: `${this.name} ended and does not start again: ${error instanceof Error ? error.message : String(error)}`,
+          });
+        }
+      }
+    } finally {
+      this.#reviving = false;
+    }
+  }
+
+  /** Asks the program to end and forgets it: it finishes what it has to do unwatched. */
+  #leave(signal: NodeJS.Signals): void {
+    const running = this.#running;
+    this.#watch?.close();
+    this.#watch = null;
+    this.#running = null;
+    if (running !== null) this.#kill(running, signal);
+  }
+
+  async #end(signal: 'SIGTERM'): Promise<void> {
+    const running = this.#running;
+    if (running === null) return;
+    for (const step of [signal, 'SIGKILL'] as const) {
+      this.#kill(running, step);
+      const deadline = this.#system.clock.now() + END_WITHIN;
+      for (let wait = 2; this.#system.clock.now() < deadline; wait = Math.min(wait * 2, 40)) {
+        if (processStartTime(running.pid) !== running.startTime) {
+          this.#running = null;
+          this.#watch?.close();
+          this.#watch = null;
+          return;
+        }
+        await this.#system.clock.sleep(wait);
+      }
+    }
+    throw new ServiceError('service-not-ending', `${this.name} (pid ${running.pid}) does not end, not even when killed`);
+  }
+
+  #kill(running: Running, signal: NodeJS.Signals): void {
+    if (processStartTime(running.pid) !== running.startTime) return;
+    try {
+      process.kill(running.pid, signal);
+    } catch (error) {
+      // ESRCH: it ended between the two calls, which is what we wanted.
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+  }
+}
