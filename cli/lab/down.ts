@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { INTERNET } from './up.ts';
+import { INTERNET, UPLINK } from './up.ts';
 
 const IP = '/usr/sbin/ip';
 
@@ -32,7 +32,7 @@ export const labDown = async ({
       }
     }
     // A namespace lives on while a device of it is seen elsewhere: the veth first.
-    spawnSync(IP, ['-n', `${prefix}-fabric`, 'link', 'del', 'lab0']);
+    spawnSync(IP, ['-n', `${prefix}-fabric`, 'link', 'del', UPLINK]);
     spawnSync(IP, ['netns', 'del', namespace]);
   }
   rmSync(resolve(state, 'lab'), { recursive: true, force: true });

@@ -5,6 +5,7 @@
 import { createSocket } from 'node:dgram';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer as createTcpServer } from 'node:net';
+import { networkInterfaces } from 'node:os';
 
 createHttpServer((request, response) => {
   response.setHeader('content-type', 'application/json');
@@ -18,6 +19,12 @@ createTcpServer((socket) => {
   socket.pipe(socket);
 }).listen(7, '0.0.0.0');
 
-const udp = createSocket({ type: 'udp4', recvBufferSize: 4 << 20 });
-udp.on('message', (message, { port, address }) => udp.send(message, port, address));
-udp.bind(7);
+// One socket an address: an answer has to come from the address that was asked.
+for (const { address, family } of Object.values(networkInterfaces()).flatMap(
+  (addresses) => addresses ?? [],
+)) {
+  if (family !== 'IPv4') continue;
+  const udp = createSocket({ type: 'udp4', recvBufferSize: 4 << 20 });
+  udp.on('message', (message, { port, address: from }) => udp.send(message, port, from));
+  udp.bind(7, address);
+}

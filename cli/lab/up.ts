@@ -17,6 +17,10 @@ export const LAB_RANGE = {
   first: '198.51.100.10',
   last: '198.51.100.250',
 };
+/** Host end of the lab's link. Devices with this beginning are the operator's (docs/contracts.md). */
+export const UPLINK = 'uplink-lab';
+/** The same every time: routers need not notice that the lab was away. */
+const LAB_MAC = '02:00:c6:33:64:01';
 /** Where example.com is, in the lab. */
 export const LAB_SERVER = '192.0.2.1';
 
@@ -101,8 +105,24 @@ export const labUp = async ({ client, state, prefix, tell }: LabOptions): Promis
   const directory = resolve(state, 'lab');
   mkdirSync(directory, { recursive: true, mode: 0o711 });
   run(IP, 'netns', 'add', namespace);
-  run(IP, '-n', fabric, 'link', 'add', 'lab0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', namespace);
-  run(IP, '-n', fabric, 'link', 'set', 'lab0', 'master', bridge, 'up');
+  run(
+    IP,
+    '-n',
+    fabric,
+    'link',
+    'add',
+    UPLINK,
+    'type',
+    'veth',
+    'peer',
+    'name',
+    'eth0',
+    'address',
+    LAB_MAC,
+    'netns',
+    namespace,
+  );
+  run(IP, '-n', fabric, 'link', 'set', UPLINK, 'master', bridge, 'up');
   run(IP, '-n', namespace, 'address', 'add', `${LAB_RANGE.gateway}/24`, 'dev', 'eth0');
   run(IP, '-n', namespace, 'address', 'add', `${LAB_SERVER}/32`, 'dev', 'lo');
   run(IP, '-n', namespace, 'link', 'set', 'lo', 'up');
@@ -117,6 +137,7 @@ export const labUp = async ({ client, state, prefix, tell }: LabOptions): Promis
     '--no-hosts',
     '--pid-file=',
     '--bind-interfaces',
+    '--local=/example.com/',
     `--address=/example.com/${LAB_SERVER}`,
     '--log-facility=-',
   ]);
