@@ -2,19 +2,19 @@
 import { randomUUID } from 'node:crypto';
 import { type FSWatcher, mkdirSync, watch } from 'node:fs';
 import { join } from 'node:path';
-import type { Condition, HostDocument, Machine, SegmentPort } from 'documents';
+import type { Condition, HostDocument } from 'documents';
 import { backOffDelay } from './channel/back-off.ts';
 import { ControllerClient } from './channel/controller.ts';
 import { Doorbell } from './channel/doorbell.ts';
 import { answerRequest } from './channel/requests.ts';
 import { checkHostDocument, readHostDocument, writeHostDocument } from './document/document-file.ts';
 import type { HostIdentity } from './document/host-file.ts';
-import { Fabric, type FabricOutcome } from './fabric/fabric.ts';
-import { diffMachines } from './machines/diff.ts';
-import type { MachineDriver, MachineReport, PortPlace } from './machines/machine.ts';
+import { Fabric } from './fabric/fabric.ts';
+import type { MachineDriver, MachineReport } from './machines/machine.ts';
 import { NamespaceDriver } from './machines/namespace/namespace-driver.ts';
 import type { RouterProgram } from './machines/namespace/router-process.ts';
 import { namespaceDirectory } from './names.ts';
+import { Reconciliation } from './reconciliation.ts';
 import { Routers } from './routers/routers.ts';
 import { type HostFacts, hostConditions, hostStatus, type Outcome } from './status.ts';
 import { version } from './version.ts';
@@ -38,8 +38,6 @@ export interface HostAgentOptions {
 const POLL_EVERY = 30_000;
 /** Changes in the kernel come in bursts, ms. */
 const SETTLE = 30;
-/** A guest boots at the latest this long, ms, after its ports are there, whether its router answers or not. */
-const ROUTER_PATIENCE = 5_000;
 const retry = { first: 500, longest: 15_000 };
 const well: Outcome = { failures: [] };
 
@@ -60,15 +58,16 @@ export class HostAgent {
   #refused: HostFacts['refused'] = null;
   #outcomes = { fabric: well, security: well, machines: well };
   #conditions: readonly Condition[] = [];
-  /** What each machine was last run with, as text: a machine is run again only when that changes. */
-  readonly #ran = new Map<string, string>();
+  readonly #reconciliation: Reconciliation;
+  #persisted: HostDocument | null = null;
   #reconciling: Promise<void> | null = null;
   #again = false;
   #thorough = true;
   #attempt = 0;
   #fetching = false;
   #fetchAgain = false;
-  #timers = new Set<NodeJS.Timeout>();
+  #pollTimer: NodeJS.Timeout | undefined;
+  #retryTimer: NodeJS.Timeout | undefined;
   #settleTimer: NodeJS.Timeout | undefined;
   #statusTimer: NodeJS.Timeout | undefined;
   #watcher: FSWatcher | null = null;
@@ -78,14 +77,13 @@ export class HostAgent {
     this.#options = options;
     const { identity, state, prefix, router } = options;
     this.#directory = join(state, 'host');
-    mkdirSync(join(this.#directory, 'machines'), { recursive: true, mode: 0o700 });
-    mkdirSync(join(this.#directory, 'routers'), { recursive: true, mode: 0o700 });
     this.#controller = new ControllerClient(identity.controller, identity.token);
     this.#routers = new Routers({
       directory: join(this.#directory, 'routers'),
       controller: this.#controller,
       eventFile: join(this.#directory, 'events.jsonl'),
       report: (report) => this.#report(report),
+      onTrouble: (router, error) => options.log.warn({ router, err: error.message }, 'delivery failed'),
     });
     this.#fabric = new Fabric({ prefix, onChange: () => this.#kernelChanged() });
     this.#driver = new NamespaceDriver({
@@ -98,6 +96,16 @@ export class HostAgent {
         report: (report) => this.#report(report),
         routerStarted: (id) => this.#routers.daemonStarted(id),
       },
+    });
+    this.#reconciliation = new Reconciliation({
+      fabric: this.#fabric,
+      driver: this.#driver,
+      routers: this.#routers,
+      isWanted: (id) =>
+        !this.#closed &&
+        this.#document?.machines.some((machine) => machine.id === id && machine.state === 'running') === true,
+      onBooted: () => this.#statusSoon(),
+      isConnected: () => this.#doorbell.connected,
     });
     this.#doorbell = new Doorbell({
       url: identity.controller,
@@ -124,9 +132,13 @@ export class HostAgent {
   /** Adopts what is there by the persisted document, then follows the controller. Resolves after the first apply. */
   async start(): Promise<void> {
     const { identity } = this.#options;
+    mkdirSync(join(this.#directory, 'machines'), { recursive: true, mode: 0o700 });
+    mkdirSync(join(this.#directory, 'routers'), { recursive: true, mode: 0o700 });
+    this.#routers.open();
     this.#document = readHostDocument(join(this.#directory, 'document.json'), identity.id);
+    this.#persisted = this.#document;
     this.#doorbell.open();
-    this.#timers.add(setInterval(() => this.#poll(), POLL_EVERY));
+    this.#pollTimer = setInterval(() => this.#poll(), POLL_EVERY);
     if (this.#document !== null) await this.#reconcile();
     mkdirSync(namespaceDirectory, { recursive: true });
     this.#watcher = watch(namespaceDirectory, (_event, name) => {
@@ -137,7 +149,8 @@ export class HostAgent {
   /** Ends the agent. Machines, bridges and rules stay as they are; the next start adopts them. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const timer of this.#timers) clearInterval(timer);
+    clearInterval(this.#pollTimer);
+    clearTimeout(this.#retryTimer);
     clearTimeout(this.#settleTimer);
     clearTimeout(this.#statusTimer);
     this.#watcher?.close();
@@ -167,7 +180,6 @@ export class HostAgent {
     try {
       do {
         this.#fetchAgain = false;
-        // oxlint-disable-next-line no-await-in-loop
         const fetched = await this.#controller.hostDocument(this.#etag);
         if (fetched === null || this.#closed) continue;
         const checked = checkHostDocument(fetched.body, this.#options.identity.id);
@@ -198,10 +210,9 @@ export class HostAgent {
 
   /** One apply after the other; a wish that comes during one leads to one more. */
   #reconcile(): Promise<void> {
+    if (this.#closed || this.#document === null) return Promise.resolve();
     this.#again = true;
-    this.#reconciling ??= this.#applyAll().finally(() => {
-      this.#reconciling = null;
-    });
+    this.#reconciling ??= this.#applyAll();
     return this.#reconciling;
   }
 
@@ -209,9 +220,8 @@ export class HostAgent {
     while (this.#again && !this.#closed) {
       this.#again = false;
       const document = this.#document;
-      if (document === null) return;
+      if (document === null) break;
       try {
-        // oxlint-disable-next-line no-await-in-loop
         await this.#apply(document);
       } catch (error) {
         this.#outcomes.fabric = {
@@ -224,141 +234,15 @@ export class HostAgent {
       this.#statusSoon();
       this.#retryIfNeeded();
     }
+    // In the same breath as the last look at `#again`: a wish that comes now starts anew.
+    this.#reconciling = null;
   }
 
   async #apply(document: HostDocument): Promise<void> {
     const thorough = this.#thorough;
     this.#thorough = false;
-    const present = await this.#driver.list();
-    const { run, stop, remove } = diffMachines(present, document.machines);
-    const failures: { subject: string; message: string }[] = [];
-    const attempt = async (subject: string, step: () => Promise<void>): Promise<boolean> => {
-      try {
-        await step();
-        return true;
-      } catch (error) {
-        failures.push({ subject, message: (error as Error).message });
-        return false;
-      }
-    };
-    const generations = this.#routerGenerations(document, present);
-    const places = new Map<string, PortPlace>();
-    for (const machine of run) {
-      if (machine.kind === 'router') this.#routers.expect(machine.id);
-      // oxlint-disable-next-line no-await-in-loop
-      await attempt(machine.id, async () => {
-        places.set(machine.id, await this.#driver.prepare(machine));
-      });
-    }
-    // A machine without a place gets no ports this time; the rest of the document does not wait for it.
-    const reachable: HostDocument = {
-      ...document,
-      machines: document.machines.filter((machine) => machine.state !== 'running' || places.has(machine.id)),
-      ports: document.ports.filter((port) => isPlugged(document, places, port)),
-      fdb: document.fdb.filter((entry) =>
-        document.ports.some((port) => port.id === entry.port && isPlugged(document, places, port)),
-      ),
-    };
-    const plugged = await this.#fabric.plug(reachable, (port) => places.get(port.machine) as PortPlace, {
-      thorough,
-    });
-    const portsOf = Map.groupBy(document.ports, (port) => port.machine);
-    for (const machine of run) {
-      if (!places.has(machine.id)) continue;
-      const ports = portsOf.get(machine.id) ?? [];
-      if (machine.kind === 'router') this.#routers.plugged(machine.id);
-      if (!this.#mustRun(machine, ports, plugged)) continue;
-      // A machine that has to wait for its router holds up nobody.
-      const isNew = !present.includes(machine.id);
-      const boot = attempt(machine.id, async () => {
-        if (machine.kind === 'guest' && isNew) await this.#routersOf(document, ports, await generations);
-        if (this.#closed || !wants(this.#document, machine.id)) return;
-        await this.#driver.run(machine, ports);
-      });
-      if (machine.kind === 'router') {
-        // oxlint-disable-next-line no-await-in-loop
-        await boot;
-      } else void boot.then(() => this.#statusSoon());
-    }
-    await this.#end(stop, remove, attempt);
-    const unplugged = await this.#fabric.unplug(reachable, plugged.removals);
-    for (const [ids, trace] of [
-      [stop, 'keep'],
-      [remove, 'remove'],
-    ] as const) {
-      // oxlint-disable-next-line no-await-in-loop
-      for (const id of ids) await attempt(id, () => this.#driver.clear(id, trace));
-    }
-    this.#conclude(document, plugged, unplugged, failures);
-    await writeHostDocument(join(this.#directory, 'document.json'), document);
-  }
-
-  async #end(
-    stop: readonly string[],
-    remove: readonly string[],
-    attempt: (subject: string, step: () => Promise<void>) => Promise<boolean>,
-  ): Promise<void> {
-    await Promise.all(
-      [...stop, ...remove].map((id) => {
-        this.#ran.delete(id);
-        this.#routers.forget(id, remove.includes(id));
-        return attempt(id, () => this.#driver.halt(id));
-      }),
-    );
-  }
-
-  /** Whether a machine has to be run (again): it is new, it changed, or one of its ports was made anew. */
-  #mustRun(machine: Machine, ports: readonly SegmentPort[], plugged: FabricOutcome): boolean {
-    const text = JSON.stringify([machine, ports]);
-    const same = this.#ran.get(machine.id) === text && this.#driver.status(machine).state !== 'failed';
-    this.#ran.set(machine.id, text);
-    return !same || ports.some((port) => plugged.newPorts.has(port.id));
-  }
-
-  /** Generations of the routers as they stand now, asked for once when machines are about to be made. */
-  async #routerGenerations(
-    document: HostDocument,
-    present: readonly string[],
-  ): Promise<ReadonlyMap<string, number>> {
-    const known = new Set(present);
-    const news = document.machines.some((machine) => machine.kind === 'guest' && !known.has(machine.id));
-    if (!news || !this.#doorbell.connected) return new Map();
-    return await this.#routers.poll();
-  }
-
-  /** Resolves when the routers of a guest's segments have what is newest in force, or after the patience for that. */
-  async #routersOf(
-    document: HostDocument,
-    ports: readonly SegmentPort[],
-    generations: ReadonlyMap<string, number>,
-  ): Promise<void> {
-    const segments = new Set(ports.map((port) => port.segment));
-    const routers = document.ports.filter((port) => port.role === 'router' && segments.has(port.segment));
-    let timer: NodeJS.Timeout | undefined;
-    await Promise.race([
-      Promise.all(
-        routers.map((port) => this.#routers.applied(port.machine, generations.get(port.machine) ?? 1)),
-      ),
-      new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, ROUTER_PATIENCE);
-      }),
-    ]);
-    clearTimeout(timer);
-  }
-
-  #conclude(
-    document: HostDocument,
-    plugged: FabricOutcome,
-    unplugged: Pick<FabricOutcome, 'reasons' | 'failures' | 'securityFailure'>,
-    machineFailures: readonly { readonly subject: string; readonly message: string }[],
-  ): void {
-    const security = plugged.securityFailure ?? unplugged.securityFailure;
-    this.#outcomes = {
-      fabric: { failures: [...plugged.failures, ...unplugged.failures] },
-      security: { failures: security === null ? [] : [{ subject: document.id, message: security }] },
-      machines: { failures: machineFailures },
-    };
-    const reasons = [...plugged.reasons, ...unplugged.reasons];
+    const { reasons, ...outcomes } = await this.#reconciliation.apply(document, { thorough });
+    this.#outcomes = outcomes;
     if (reasons.length > 0 && this.#settled === document.generation) {
       this.#report({
         type: 'host.drift-healed',
@@ -367,22 +251,20 @@ export class HostAgent {
         message: `Changed by somebody else and put right: ${reasons.join('; ')}`.slice(0, 2000),
       });
     }
-    const failed = Object.values(this.#outcomes).some((outcome) => outcome.failures.length > 0);
+    const failed = Object.values(outcomes).some((outcome) => outcome.failures.length > 0);
     this.#settled = failed ? -1 : document.generation;
     if (!failed) this.#attempt = 0;
+    if (this.#persisted === document) return;
+    await writeHostDocument(join(this.#directory, 'document.json'), document);
+    this.#persisted = document;
   }
 
   #retryIfNeeded(): void {
     if (this.#settled !== -1 || this.#closed) return;
     this.#attempt += 1;
-    const timer = setTimeout(
-      () => {
-        this.#timers.delete(timer);
-        void this.#reconcile();
-      },
-      backOffDelay(retry, this.#attempt, Math.random()),
-    );
-    this.#timers.add(timer);
+    clearTimeout(this.#retryTimer);
+    const delay = backOffDelay(retry, this.#attempt, Math.random());
+    this.#retryTimer = setTimeout(() => void this.#reconcile(), delay);
   }
 
   #report({ type, level, subject, message }: MachineReport): void {
@@ -427,13 +309,3 @@ export class HostAgent {
     return status;
   }
 }
-
-const wants = (document: HostDocument | null, id: string): boolean =>
-  document?.machines.some((machine) => machine.id === id && machine.state === 'running') === true;
-
-/** Ports of machines that are switched off are left to the fabric, which does not want them either. */
-const isPlugged = (
-  document: HostDocument,
-  places: ReadonlyMap<string, PortPlace>,
-  port: SegmentPort,
-): boolean => places.has(port.machine) || !wants(document, port.machine);

@@ -1,11 +1,9 @@
 /** The host agent as a program. */
-import { accessSync } from 'node:fs';
+import { accessSync, mkdirSync } from 'node:fs';
+import { enableCompileCache } from 'node:module';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { pino } from 'pino';
-import { HostAgent } from './agent.ts';
-import { HostFileError, readHostFile } from './document/host-file.ts';
 import { statePathProblem } from './state-path.ts';
 
 const usage = `Usage: node host/main.ts [options]
@@ -56,6 +54,13 @@ try {
 } catch {
   fail(`there is no router daemon at ${values.bundle}; "npm run bundle" makes it`);
 }
+
+mkdirSync(join(state, 'host'), { recursive: true, mode: 0o700 });
+// Before the rest is loaded: code compiled at the last start saves 0.2 s and 20 MB of compiler.
+enableCompileCache(join(state, 'host', 'compile-cache'));
+const { pino } = await import('pino');
+const { HostAgent } = await import('./agent.ts');
+const { HostFileError, readHostFile } = await import('./document/host-file.ts');
 
 const log = pino({ base: null });
 try {

@@ -1,4 +1,5 @@
 /** HTTP as the agent speaks it: to its controller over TCP or TLS, to router daemons over a unix socket. */
+import { setMaxListeners } from 'node:events';
 import { Agent, request as httpRequest } from 'node:http';
 import { Agent as TlsAgent, request as httpsRequest } from 'node:https';
 
@@ -55,6 +56,8 @@ export const httpPeer = (where: { readonly url: string } | { readonly socketPath
         };
   const base = url === null ? '' : url.pathname.replace(/\/$/, '');
   const closing = new AbortController();
+  // Every call under way listens to it.
+  setMaxListeners(0, closing.signal);
   return {
     call: ({ method, path, headers, body, timeout = 30_000 }) =>
       new Promise((resolve, reject) => {

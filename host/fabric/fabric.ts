@@ -9,7 +9,7 @@ import { applyFabric, type FabricFailure, removeLinks } from './apply.ts';
 import { diffFabric, type FabricDiff, type RemoveLink, wantedFabric } from './diff.ts';
 import { observeFabric } from './observe.ts';
 import { PortSecurity } from './security/apply.ts';
-import { securityElements, securityTable } from './security/render.ts';
+import { rememberingPortElements, securityElements, securityTable } from './security/render.ts';
 
 export interface FabricOptions {
   readonly prefix: string;
@@ -55,6 +55,7 @@ const bridgeSettings = {
 export class Fabric {
   readonly #options: FabricOptions;
   readonly #namespace: string;
+  readonly #elementsOf = rememberingPortElements();
   #opened: Opened | null = null;
 
   constructor(options: FabricOptions) {
@@ -75,7 +76,9 @@ export class Fabric {
     try {
       if (options.thorough && (await security.touched())) security.forget();
       // Before a port comes up its rules are there.
-      reasons.push(...(await security.apply(securityElements(wanted.ports), { removals: false })));
+      reasons.push(
+        ...(await security.apply(securityElements(wanted.ports, this.#elementsOf), { removals: false })),
+      );
     } catch (error) {
       securityFailure = (error as Error).message;
     }
@@ -104,7 +107,7 @@ export class Fabric {
     const { route, security } = await this.#open();
     const failures = removeLinks(route, removals);
     try {
-      const reasons = await security.apply(securityElements(wantedFabric(document).ports), {
+      const reasons = await security.apply(securityElements(wantedFabric(document).ports, this.#elementsOf), {
         removals: true,
       });
       return { reasons, failures, securityFailure: null };

@@ -27,8 +27,11 @@ export interface MachineDriver {
   readonly prepare: (machine: Machine) => Promise<PortPlace>;
   /** The ports are plugged in: boots, or adopts what runs. Returns when that is under way. */
   readonly run: (machine: Machine, ports: readonly SegmentPort[]) => Promise<void>;
-  /** Ends what runs in the machine. Its ports and its place stay until `remove` or `clear`. */
-  readonly halt: (id: string) => Promise<void>;
+  /**
+   * Ends what runs in the machine: `stop` lets programs end by themselves for a moment, `remove` does not, as nothing of it
+   * will be seen again. Its ports and its place stay until they are removed and `clear` is called.
+   */
+  readonly halt: (id: string, why: 'stop' | 'remove') => Promise<void>;
   /** Removes the place; the ports are gone by then. `trace` says what else goes: nothing more, or every trace of it. */
   readonly clear: (id: string, trace: 'keep' | 'remove') => Promise<void>;
   readonly status: (machine: Machine) => MachineStatus;

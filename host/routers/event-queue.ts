@@ -26,14 +26,18 @@ export class EventQueue {
   #waiting: Waiting[] = [];
   readonly #cursors = new Map<string, string>();
 
-  /** Reads what a predecessor left. `onAdd` is called whenever there is something to deliver. */
+  /** `onAdd` is called whenever there is something to deliver. */
   constructor(path: string, onAdd: () => void) {
     this.#path = path;
     this.#onAdd = onAdd;
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  }
+
+  /** Reads what a predecessor left. Before that nothing may be added. */
+  open(): void {
+    mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
     let text = '';
     try {
-      text = readFileSync(path, 'utf8');
+      text = readFileSync(this.#path, 'utf8');
     } catch {
       // Nothing was left.
     }
@@ -77,7 +81,6 @@ export class EventQueue {
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.slice(0, BATCH);
       // One after the other: they are a story, and a batch that fails is tried again before the next.
-      // oxlint-disable-next-line no-await-in-loop
       await deliver(batch.map(({ event }) => event));
       const done = new Set(batch);
       this.#waiting = this.#waiting.filter((entry) => !done.has(entry));

@@ -18,6 +18,8 @@ export interface RouterDeliveryOptions {
   readonly cursor: () => string | null;
   readonly takeEvents: (events: readonly RouterEvent[]) => void;
   readonly report: (report: MachineReport) => void;
+  /** A delivery failed and is tried again. */
+  readonly onTrouble: (error: Error) => void;
 }
 
 /** How often a daemon that is starting is asked whether it listens, ms: the socket appears between two of these. */
@@ -51,15 +53,21 @@ export class RouterDelivery {
   #attempt = 0;
   #waiters: { readonly generation: number; readonly resolve: () => void }[] = [];
   #heard: (() => void)[] = [];
-  #statusTimer: NodeJS.Timeout;
+  #statusTimer: NodeJS.Timeout | undefined;
+  #retryTimer: NodeJS.Timeout | undefined;
   #prefetched: Promise<string | null> | null = null;
 
   constructor(options: RouterDeliveryOptions) {
     this.#options = options;
     this.#client = new RouterClient(join(options.directory, 'control.sock'));
-    if (!existsSync(join(options.directory, 'document.json'))) {
+  }
+
+  /** Begins to look for the daemon, whether it runs already or not. */
+  open(): void {
+    const { directory, fetchDocument } = this.#options;
+    if (!existsSync(join(directory, 'document.json'))) {
       // A new router: its document is on the way while its daemon starts.
-      this.#prefetched = options.fetchDocument(0);
+      this.#prefetched = fetchDocument(0);
       this.#prefetched.catch(() => {});
     }
     this.#statusTimer = setInterval(() => void this.#reportStatus(), STATUS_EVERY);
@@ -105,6 +113,7 @@ export class RouterDelivery {
   close(): void {
     this.#closing.abort();
     clearInterval(this.#statusTimer);
+    clearTimeout(this.#retryTimer);
     this.#client.close();
     this.#stir();
     for (const heard of this.#heard.splice(0)) heard();
@@ -118,7 +127,6 @@ export class RouterDelivery {
   async #run(): Promise<void> {
     while (!this.#closing.signal.aborted) {
       if (!this.#awake) {
-        // oxlint-disable-next-line no-await-in-loop
         await new Promise<void>((resolve) => {
           this.#wake = resolve;
         });
@@ -127,7 +135,6 @@ export class RouterDelivery {
       if (this.#closing.signal.aborted) return;
       try {
         // One document after the other: each is the base of the next.
-        // oxlint-disable-next-line no-await-in-loop
         await this.#bring();
         this.#attempt = 0;
       } catch (error) {
@@ -154,7 +161,11 @@ export class RouterDelivery {
   async #give(body: string, again: boolean): Promise<void> {
     const { generation, isChange } = parseHead(body);
     if (generation === this.#refused) return;
-    const delivered = await this.#client.deliver(isChange ? 'PATCH' : 'PUT', body);
+    const delivered = await this.#client.deliver(isChange ? 'PATCH' : 'PUT', body).catch((error: unknown) => {
+      // It ended, or was ended, under the delivery: wait until it listens again.
+      if (error instanceof HttpError) this.#listening = false;
+      throw error;
+    });
     if (delivered.outcome === 'other-base' && again) {
       const whole = await this.#options.fetchDocument(0);
       if (whole !== null) await this.#give(whole, false);
@@ -195,7 +206,6 @@ export class RouterDelivery {
     const since = performance.now();
     while (!this.#closing.signal.aborted) {
       try {
-        // oxlint-disable-next-line no-await-in-loop
         const status = await this.#client.status();
         this.#listening = true;
         this.#know(status);
@@ -204,7 +214,6 @@ export class RouterDelivery {
         return;
       } catch {
         const delay = performance.now() - since < LISTEN_SOON ? LISTEN_EVERY : LISTEN_LATER;
-        // oxlint-disable-next-line no-await-in-loop
         await sleep(delay, undefined, { signal: this.#closing.signal }).catch(() => {});
       }
     }
@@ -235,16 +244,13 @@ export class RouterDelivery {
   async #collect(): Promise<void> {
     while (!this.#closing.signal.aborted) {
       if (!this.#listening) {
-        // oxlint-disable-next-line no-await-in-loop
         await new Promise<void>((resolve) => this.#heard.push(resolve));
         continue;
       }
       try {
-        // oxlint-disable-next-line no-await-in-loop
         const events = await this.#client.events(this.#options.cursor(), 30);
         this.#options.takeEvents(events);
       } catch {
-        // oxlint-disable-next-line no-await-in-loop
         await sleep(200, undefined, { signal: this.#closing.signal }).catch(() => {});
       }
     }

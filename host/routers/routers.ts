@@ -14,6 +14,8 @@ export interface RoutersOptions {
   readonly controller: ControllerClient;
   readonly eventFile: string;
   readonly report: (report: MachineReport) => void;
+  /** A delivery to this router failed and is tried again. */
+  readonly onTrouble: (router: string, error: Error) => void;
 }
 
 const backOff = { first: 250, longest: 15_000 };
@@ -32,10 +34,16 @@ export class Routers {
     this.#events = new EventQueue(options.eventFile, () => void this.#deliverEvents());
   }
 
+  /** Takes up the events a predecessor could not deliver. */
+  open(): void {
+    this.#events.open();
+    void this.#deliverEvents();
+  }
+
   /** There is, or will be, a daemon for this router. */
   expect(id: string): void {
     if (this.#deliveries.has(id)) return;
-    const { controller, directory, report } = this.#options;
+    const { controller, directory, report, onTrouble } = this.#options;
     const delivery = new RouterDelivery({
       id,
       directory: join(directory, id),
@@ -44,8 +52,10 @@ export class Routers {
       cursor: () => this.#events.cursor(id),
       takeEvents: (events) => this.#events.add(events, id),
       report,
+      onTrouble: (error) => onTrouble(id, error),
     });
     this.#deliveries.set(id, delivery);
+    delivery.open();
   }
 
   daemonStarted(id: string): void {
@@ -135,7 +145,6 @@ export class Routers {
         report({ type: 'host.event-refused', level: 'error', subject: event?.subject ?? '', message });
         return;
       }
-      // oxlint-disable-next-line no-await-in-loop
       for (const event of events) await this.#post([event]);
     }
   }

@@ -45,20 +45,22 @@ test('events survive a restart, a torn last line and a controller that refuses',
   t.teardown(() => rmSync(directory, { recursive: true, force: true }));
   const path = join(directory, 'events.jsonl');
   const first = new EventQueue(path, () => {});
+  first.open();
   first.add([event(1), event(2)], 'rtr-1');
   first.add([event(3)]);
   writeFileSync(path, `${readFileSync(path, 'utf8')}{"event":{"id":"evt-4`);
   const next = new EventQueue(path, () => {});
+  next.open();
   t.is(next.cursor('rtr-1'), 'evt-2');
   await t.throwsAsync(next.deliver(() => Promise.reject(new Error('away'))));
   t.is(next.length, 3);
   const delivered: string[] = [];
-  // oxlint-disable-next-line require-await
   await next.deliver(async (events) => {
     delivered.push(...events.map(({ id }) => id));
   });
   t.deepEqual(delivered, ['evt-1', 'evt-2', 'evt-3']);
   const last = new EventQueue(path, () => {});
+  last.open();
   t.is(last.length, 0);
   t.is(last.cursor('rtr-1'), 'evt-2', 'what is delivered is still remembered as heard');
   last.add(Array.from({ length: 11_000 }, (_, index) => event(index)));

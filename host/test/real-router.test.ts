@@ -34,7 +34,6 @@ test.serial('a first guest, further guests, and their times', async (t) => {
     const since = performance.now();
     rig.controller.publishRouter(routerDocument(count, guests(count)));
     rig.controller.publish(network(count, ...guests(count)));
-    // oxlint-disable-next-line no-await-in-loop
     await rig.controller.machine(idOf('ins', 10 + count), 'running');
     times.push(performance.now() - since);
   }

@@ -56,7 +56,6 @@ test.serial('a guest joins a live network without a second of waiting', async (t
     const since = performance.now();
     rig.controller.publishRouter(routerDocument(number, guests));
     rig.controller.publish(network(number, ...guests));
-    // oxlint-disable-next-line no-await-in-loop
     await rig.controller.machine(idOf('ins', number), 'running');
     times.push(performance.now() - since);
   }
@@ -110,6 +109,33 @@ test.serial(
     rig.controller.publishRouter(routerDocument(5, [11]));
     await applied(5);
     t.log(`restarted and configured ${(performance.now() - since).toFixed(0)} ms after its end`);
+    t.true(await rig.reaches(11, '10.1.1.1'));
+  },
+);
+
+test.serial(
+  'a DHCP client that dies is started again and the guest keeps its address meanwhile',
+  async (t) => {
+    const rig = await Rig.make(t);
+    rig.controller.routers.set(routerId, routerDocument(1, [11]));
+    rig.controller.document = network(1, 11);
+    await rig.agent();
+    await rig.controller.machine(idOf('ins', 11), 'running');
+    const watched = rig.start(rig.namespaceOf(11), 'ip', 'monitor', 'address');
+    let changes = '';
+    watched.stdout?.on('data', (chunk: Buffer) => {
+      changes += chunk.toString();
+    });
+    await sleep(200);
+    const client = () => rig.processesIn(rig.namespaceOf(11)).find((pid) => pid !== watched.pid) as number;
+    const before = client();
+    process.kill(before, 'SIGKILL');
+    await rig.controller.until('restart told', () =>
+      rig.controller.events.some(({ type }) => type === 'host.guest-client-restarted'),
+    );
+    await sleep(500);
+    t.not(client(), before);
+    t.false(changes.includes('Deleted'), changes);
     t.true(await rig.reaches(11, '10.1.1.1'));
   },
 );

@@ -66,9 +66,7 @@ test('a walk of wishes ends where the last alone would have led', async (t) => {
       for (const [index, wish] of walk.entries()) {
         // A restart of the agent in between: what is known has to be read.
         if (index % 2 === 1) security = new PortSecurity(nftables);
-        // oxlint-disable-next-line no-await-in-loop
         await security.apply(securityElements(wish), { removals: false });
-        // oxlint-disable-next-line no-await-in-loop
         await security.apply(securityElements(wish), { removals: true });
       }
       const wanted = securityElements(walk.at(-1) as SegmentPort[]);

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -5,7 +6,7 @@ import test from 'ava';
 import { fdb, links, namespaces, openRouteSocket } from 'node-netlink';
 import { cleanUp } from '../index.ts';
 import { guest, hostDocument, idOf, segment } from './fixtures/documents.ts';
-import { Rig } from './fixtures/rig.ts';
+import { Rig, undisturbed } from './fixtures/rig.ts';
 
 const document = (generation: number) =>
   hostDocument(
@@ -47,21 +48,30 @@ test.serial('kill -9 of the agent costs no packet, and the next start changes no
     const [pid] = rig.processesIn(rig.namespaceOf(number));
     return `${pid} ${startedAt(pid as number)}`;
   });
-  const probes = rig.start(rig.namespaceOf(11), 'ping', '-n', '-q', '-i', '0.01', '-c', '300', '10.1.1.12');
-  let said = '';
-  probes.stdout?.on('data', (chunk: Buffer) => {
-    said += chunk.toString();
+  let next = program;
+  const said = await undisturbed(async () => {
+    const probes = rig.start(
+      rig.namespaceOf(11),
+      ...(['ping', '-n', '-q', '-i', '0.01', '-c', '300', '10.1.1.12'] as const),
+    );
+    let text = '';
+    probes.stdout?.on('data', (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    const ended = once(probes, 'exit');
+    await sleep(500);
+    next.kill('SIGKILL');
+    await once(next, 'exit');
+    await sleep(300);
+    const hellos = rig.controller.hellos.length;
+    const statuses = rig.controller.statuses.length;
+    next = rig.program();
+    await rig.controller.until('the next agent', () => rig.controller.hellos.length > hellos);
+    await rig.controller.until('its status', () => rig.controller.statuses.length > statuses);
+    await rig.controller.ready(1);
+    await ended;
+    return text;
   });
-  await sleep(500);
-  program.kill('SIGKILL');
-  await once(program, 'exit');
-  await sleep(300);
-  const statuses = rig.controller.statuses.length;
-  const next = rig.program();
-  await rig.controller.until('a status of the next agent', () => rig.controller.statuses.length > statuses);
-  await rig.controller.ready(1);
-  const [code] = (await once(probes, 'exit')) as [number];
-  t.is(code, 0);
   t.regex(said, /300 packets transmitted, 300 received, 0% packet loss/);
   await sleep(200);
   t.deepEqual(await fingerprint(rig), before);
@@ -79,6 +89,79 @@ test.serial('kill -9 of the agent costs no packet, and the next start changes no
   const [status] = (await once(next, 'exit')) as [number];
   t.is(status, 0);
   t.deepEqual(await fingerprint(rig), before);
+});
+
+test.serial(
+  'killed at any moment while it makes and removes machines, the next start gets there',
+  async (t) => {
+    const rig = await Rig.make(t);
+    const many = (generation: number, from: number, count: number) =>
+      hostDocument(
+        generation,
+        segment(1),
+        ...Array.from({ length: count }, (_, index) => guest(from + index, 1, `10.1.1.${from + index}`)),
+      );
+    let generation = 0;
+    for (const [round, delay] of [40, 80, 120, 200, 300].entries()) {
+      generation += 1;
+      // Half of the guests stay from round to round, half are new.
+      const wanted = many(generation, 20 + round * 4, 8);
+      rig.controller.document = wanted;
+      const hellos = rig.controller.hellos.length;
+      const killed = rig.program();
+      await rig.controller.until('hello', () => rig.controller.hellos.length > hellos);
+      await sleep(delay / 4);
+      killed.kill('SIGKILL');
+      await once(killed, 'exit');
+      const statuses = rig.controller.statuses.length;
+      const next = rig.program();
+      await rig.controller.until('ready', () =>
+        rig.controller.statuses
+          .slice(statuses)
+          .some(
+            ({ observedGeneration, conditions }) =>
+              observedGeneration === generation &&
+              conditions[0]?.type === 'Ready' &&
+              conditions[0].status === 'True',
+          ),
+      );
+      await rig.controller.until('one DHCP client each', () =>
+        wanted.machines.every(({ id }) => rig.processesIn(`${rig.prefix}-${id}`).length === 1),
+      );
+      t.deepEqual(
+        rig
+          .links()
+          .map(({ name }) => name)
+          .sort(),
+        ['br000000000001', 'lo', ...wanted.ports.map(({ device }) => device)],
+      );
+      t.deepEqual(
+        namespaces.list().filter((name) => name.startsWith(`${rig.prefix}-ins-`)),
+        wanted.machines.map(({ id }) => `${rig.prefix}-${id}`),
+      );
+      next.kill('SIGTERM');
+      await once(next, 'exit');
+    }
+  },
+);
+
+test.serial('a machine whose namespace is taken away comes back', async (t) => {
+  const rig = await Rig.make(t);
+  rig.controller.document = document(1);
+  await rig.agent();
+  await rig.controller.ready(1);
+  await rig.controller.until('client runs', () => rig.processesIn(rig.namespaceOf(11)).length === 1);
+  const [client] = rig.processesIn(rig.namespaceOf(11));
+  namespaces.remove(rig.namespaceOf(11));
+  await rig.controller.until('its return', () => rig.processesIn(rig.namespaceOf(11)).length === 1);
+  await rig.controller.until('its port', () =>
+    rig.links(rig.namespaceOf(11)).some(({ name, up }) => name === 'eth0' && up),
+  );
+  t.notDeepEqual(rig.processesIn(rig.namespaceOf(11)), [client]);
+  await Promise.all([rig.address(11, '10.1.1.11'), rig.address(12, '10.1.1.12')]);
+  t.true(await rig.reaches(11, '10.1.1.12'));
+  // Nobody is left in the nameless one.
+  t.throws(() => process.kill(client as number, 0));
 });
 
 test.serial('without a controller the agent keeps to the last document', async (t) => {
@@ -180,9 +263,7 @@ test.serial('drift heals within two seconds and is told', async (t) => {
     const told = rig.controller.events.length;
     const since = performance.now();
     // One after the other: each is to heal on its own.
-    // oxlint-disable-next-line no-await-in-loop
     await damage();
-    // oxlint-disable-next-line no-await-in-loop
     await rig.controller.until(`${name} to be healed`, () =>
       rig.controller.events
         .slice(told)
@@ -190,9 +271,7 @@ test.serial('drift heals within two seconds and is told', async (t) => {
     );
     t.log(`${name}: ${(performance.now() - since).toFixed(0)} ms`);
     t.true(performance.now() - since < 2000, name);
-    // oxlint-disable-next-line no-await-in-loop
     await sleep(150);
-    // oxlint-disable-next-line no-await-in-loop
     t.deepEqual(await shape(), before, name);
   }
   const guestLinks = rig.links(rig.namespaceOf(12)).find(({ name }) => name === 'eth0');
@@ -235,6 +314,38 @@ test.serial('devices that are not ours are left alone, and one in the way is tol
   await rig.controller.ready(2);
   t.true(rig.links().some(({ name, kind }) => name === 'br000000000002' && kind === 'bridge'));
   t.true(rig.links().some(({ name }) => name === 'mine'));
+});
+
+test.serial('where port security cannot be applied no guest gets a port', async (t) => {
+  const rig = await Rig.make(t);
+  rig.controller.document = document(1);
+  namespaces.create(rig.fabric);
+  // A table with an owner (nft(8), flags owner) is closed to everybody else until its owner ends.
+  const owner = namespaces.run(rig.fabric, () =>
+    spawn('/usr/sbin/nft', ['-i'], { stdio: ['pipe', 'ignore', 'ignore'] }),
+  );
+  t.teardown(() => owner.kill('SIGKILL'));
+  owner.stdin?.write('add table bridge selvage { flags owner; }\n');
+  await rig.controller.until(
+    'the table',
+    () => owner.pid !== undefined && rig.processesIn(rig.fabric).length > 0,
+  );
+  await sleep(200);
+  await rig.agent();
+  await rig.controller.until('the failure', () =>
+    rig.controller.statuses.some(({ conditions }) =>
+      conditions.some(({ type, status }) => type === 'PortSecurityApplied' && status === 'False'),
+    ),
+  );
+  const ports = () =>
+    rig
+      .links()
+      .map(({ name }) => name)
+      .filter((name) => name.startsWith('pt'));
+  t.deepEqual(ports(), ['pt000000000013'], 'only the port that has no rules');
+  owner.kill('SIGKILL');
+  await rig.controller.ready(1);
+  t.is(ports().length, 3);
 });
 
 test.serial('a document that does not verify is refused and changes nothing', async (t) => {

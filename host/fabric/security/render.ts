@@ -159,6 +159,9 @@ export const renderSecurityTable = (): string => {
   );
 };
 
+/** As many as a host document may have. */
+const MOST_PORTS = 65_536;
+
 const LINK_LOCAL = 'fe80::/64' as Ipv6Prefix;
 
 /** Addresses a port may use: those it is given and, as every IPv6 host makes itself one, its link-local address. */
@@ -170,8 +173,28 @@ const addressesOf = (item: SegmentPort): readonly string[] => [
 /** `targets6` elements are numbers to nft. */
 const number = (address: string): string => `0x${ipToBigInt(address as IpAddress).toString(16)}`;
 
-/** Elements of all sets for these ports, as the text nft takes. */
-export const securityElements = (ports: readonly SegmentPort[]): SecurityElements => {
+/** What one port adds to each set, as the text nft takes. */
+export type PortElements = { readonly [Name in SecuritySetName]?: readonly string[] };
+
+/** The elements of one port. Costs some microseconds of arithmetic on addresses. */
+export const portElements = (item: SegmentPort): PortElements => {
+  if (item.security === null) return { unrestricted: [`"${item.device}"`] };
+  const key = `"${item.device}" . ${item.mac}`;
+  const addresses = addressesOf(item);
+  const six = addresses.filter((address) => isIpv6(address as IpAddress));
+  return {
+    macs: [key],
+    addresses4: addresses.filter((address) => !six.includes(address)).map((address) => `${key} . ${address}`),
+    addresses6: six.map((address) => `${key} . ${address}`),
+    targets6: six.map((address) => `${key} . ${number(address)}`),
+  };
+};
+
+/** Elements of all sets for these ports. `elementsOf` may remember what it worked out before. */
+export const securityElements = (
+  ports: readonly SegmentPort[],
+  elementsOf: (port: SegmentPort) => PortElements = portElements,
+): SecurityElements => {
   const elements = {
     unrestricted: new Set<string>(),
     macs: new Set<string>(),
@@ -180,19 +203,23 @@ export const securityElements = (ports: readonly SegmentPort[]): SecurityElement
     targets6: new Set<string>(),
   };
   for (const item of ports) {
-    if (item.security === null) {
-      elements.unrestricted.add(`"${item.device}"`);
-      continue;
-    }
-    const key = `"${item.device}" . ${item.mac}`;
-    elements.macs.add(key);
-    for (const address of addressesOf(item)) {
-      if (!isIpv6(address as IpAddress)) elements.addresses4.add(`${key} . ${address}`);
-      else {
-        elements.addresses6.add(`${key} . ${address}`);
-        elements.targets6.add(`${key} . ${number(address)}`);
-      }
+    for (const [name, texts] of Object.entries(elementsOf(item)) as [SecuritySetName, readonly string[]][]) {
+      for (const text of texts) elements[name].add(text);
     }
   }
   return elements;
+};
+
+/** {@link portElements} that remembers: of thousands of ports in a document nearly all are as they were in the last. */
+export const rememberingPortElements = (): ((port: SegmentPort) => PortElements) => {
+  let recent = new Map<string, PortElements>();
+  let older = recent;
+  return (port) => {
+    const key = `${port.device} ${port.mac} ${port.security?.addresses.join(' ') ?? '*'}`;
+    const found = recent.get(key) ?? older.get(key) ?? portElements(port);
+    recent.set(key, found);
+    // Ports that are gone are forgotten with the older half.
+    if (recent.size > 2 * MOST_PORTS) [older, recent] = [recent, new Map()];
+    return found;
+  };
 };

@@ -1,5 +1,5 @@
 /** A guest in a network namespace: its devices come up and a real DHCP client configures each, as in any machine. */
-import { type FSWatcher, mkdirSync, readFileSync, watch } from 'node:fs';
+import { type FSWatcher, mkdirSync, readdirSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Machine, MachineStatus, SegmentPort } from 'documents';
@@ -16,6 +16,10 @@ export interface GuestPlace {
   /** The folder the driver keeps of this machine. */
   readonly directory: string;
 }
+
+const removeLeases = (directory: string): void => {
+  for (const name of readdirSync(directory)) if (name.endsWith('.lease')) rmSync(join(directory, name));
+};
 
 /** A guest that is switched on. */
 export class Guest {
@@ -38,6 +42,8 @@ export class Guest {
   run(ports: readonly SegmentPort[], fresh: boolean): void {
     const { namespace, directory } = this.#place;
     mkdirSync(directory, { recursive: true, mode: 0o700 });
+    // Leases of an earlier life of the machine mean nothing in a new namespace.
+    if (fresh && this.#clients.size === 0) removeLeases(directory);
     this.#watcher ??= this.#watch();
     using route = openRouteSocket({ netns: namespace });
     const devices = ports.map((port) => links.set({ name: port.machineDevice, mtu: port.mtu, up: true }));
@@ -118,15 +124,11 @@ export class Guest {
         name,
         namespace,
         program: 'busybox',
-        args: [
-          'udhcpc',
-          '-f',
-          '-R',
-          ...['-i', device, '-s', script, '-x', `hostname:${hostname}`],
-          // Asks every second until there is an answer, and never gives up.
-          ...['-t', '5', '-T', '1', '-A', '1'],
-          ...['-O', 'mtu', '-O', 'staticroutes', '-O', 'search'],
-        ],
+        // Asks every second until there is an answer, and never gives up.
+        args: ['udhcpc', '-f', '-R', '-i', device, '-s', script, '-x', `hostname:${hostname}`].concat(
+          ['-t', '5', '-T', '1', '-A', '1'],
+          ['-O', 'mtu', '-O', 'staticroutes', '-O', 'search'],
+        ),
         env: {
           PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
           LC_ALL: 'C',
@@ -134,6 +136,7 @@ export class Guest {
           SELVAGE_ETC: join(namespaceEtc, namespace),
           SELVAGE_PRIMARY: primary ? 'yes' : 'no',
         },
+        beforeStart: () => writeFileSync(join(directory, `${device}.lease.start`), ''),
         record: join(directory, `${device}.client.json`),
         log: join(directory, `${device}.client.log`),
         isOurs: (args) => args.includes('udhcpc') && args[args.indexOf('-i') + 1] === device,

@@ -55,15 +55,11 @@ export class NamespaceDriver implements MachineDriver {
   constructor(options: NamespaceDriverOptions) {
     this.#options = options;
   }
-
-  // oxlint-disable-next-line require-await -- the interface allows for drivers that have to ask
   list = async (): Promise<readonly string[]> => {
     const { machinesDirectory, routersDirectory } = this.#options;
     // A folder is made before anything else of a machine and goes last.
     return [...new Set([...folders(machinesDirectory), ...folders(routersDirectory)])].toSorted();
   };
-
-  // oxlint-disable-next-line require-await
   prepare = async (machine: Machine): Promise<PortPlace> => {
     const netns = this.#namespace(machine.id);
     const there = namespaces.exists(netns);
@@ -88,8 +84,6 @@ export class NamespaceDriver implements MachineDriver {
     if (machine.kind === 'router') this.#startRouter(machine);
     return { netns };
   };
-
-  // oxlint-disable-next-line require-await
   run = async (machine: Machine, ports: readonly SegmentPort[]): Promise<void> => {
     if (machine.kind === 'router') return;
     let running = this.#running.get(machine.id);
@@ -101,15 +95,13 @@ export class NamespaceDriver implements MachineDriver {
     running.guest.run(ports, this.#fresh.has(machine.id));
   };
 
-  halt = async (id: string): Promise<void> => {
+  halt = async (id: string, why: 'stop' | 'remove'): Promise<void> => {
     this.#release(id);
     const namespace = this.#namespace(id);
     if (!namespaces.exists(namespace)) return;
-    const remaining = await endProcessesIn(namespace, GRACE);
+    const remaining = await endProcessesIn(namespace, why === 'stop' ? GRACE : 0);
     if (remaining.length > 0) throw new Error(`Processes ${remaining.join(', ')} of ${id} do not end`);
   };
-
-  // oxlint-disable-next-line require-await
   clear = async (id: string, trace: 'keep' | 'remove'): Promise<void> => {
     const { machinesDirectory, routersDirectory } = this.#options;
     const namespace = this.#namespace(id);
@@ -135,10 +127,8 @@ export class NamespaceDriver implements MachineDriver {
       return { id, state: 'starting', message: 'Its daemon is being started' };
     return { id, state: 'running', message: 'Its daemon runs' };
   };
-
-  // oxlint-disable-next-line require-await
   close = async (): Promise<void> => {
-    for (const id of [...this.#running.keys()]) this.#release(id);
+    for (const id of Array.from(this.#running.keys())) this.#release(id);
   };
 
   #namespace(id: string): string {

@@ -27,6 +27,8 @@ export interface SupervisedProgram {
   readonly extra?: Readonly<Record<string, string>>;
   /** File its output is added to. */
   readonly log: string;
+  /** Called before each start, not when it is adopted. */
+  readonly beforeStart?: () => void;
   /** Tells its process from others in the namespace, should the record be lost. */
   readonly isOurs: (args: readonly string[]) => boolean;
 }
@@ -135,6 +137,7 @@ export class SupervisedProcess {
   #spawn(): ProcessIdentity {
     const { program, args, env, log, namespace } = this.#program;
     mkdirSync(dirname(log), { recursive: true, mode: 0o700 });
+    this.#program.beforeStart?.();
     const output = openLog(log);
     try {
       // A fork made while this thread is in the namespace lives there.
