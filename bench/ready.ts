@@ -3,7 +3,7 @@
  * guest that joins a live one. Held against the bare commands that make the same by hand, run one after another.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LAB_RANGE } from '../cli/lab/up.ts';
@@ -83,6 +83,8 @@ const byHand = async (): Promise<{ first: number; added: number }> => {
     run([IP, '-n', fabric, 'link', 'set', port, 'master', bridge, 'up']);
     run([IP, '-n', namespace, 'link', 'set', device, 'up']);
   };
+  // dnsmasq gives up root before it reads the file.
+  chmodSync(directory, 0o755);
   const hostsFile = join(directory, 'hosts');
   const script = join(directory, 'udhcpc.sh');
   writeFileSync(script, UDHCPC_SCRIPT, { mode: 0o755 });

@@ -7,6 +7,7 @@ import { buildApi } from './api/build-api.ts';
 import { bootstrap } from './auth/bootstrap.ts';
 import { startDelivery } from './deliver/delivery.ts';
 import { startNetworkGc } from './network-gc.ts';
+import { takeOwnership } from './store/single-owner.ts';
 import { openStore, type Store } from './store/store.ts';
 
 export interface ControllerOptions {
@@ -36,6 +37,7 @@ export const startController = async (options: ControllerOptions): Promise<Contr
   const log = options.logger ?? pino({ level: 'info', redact: ['req.headers.authorization'] });
   mkdirSync(options.state, { recursive: true, mode: 0o700 });
   const keyFile = join(options.state, 'admin.key');
+  const release = takeOwnership(join(options.state, 'controller', 'owner.lock'));
   const store = await openStore({
     directory: join(options.state, 'controller'),
     onListenerError: (error) => log.error({ err: error }, 'listener of the store failed'),
@@ -66,10 +68,12 @@ export const startController = async (options: ControllerOptions): Promise<Contr
         await delivery.close();
         await app.close();
         await store.close();
+        release();
       },
     };
   } catch (error) {
     await store.close();
+    release();
     throw error;
   }
 };

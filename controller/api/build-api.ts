@@ -15,7 +15,7 @@ import { Refusal } from '../model/refusal.ts';
 import type { Store } from '../store/store.ts';
 import type { ApiContext, RouterLink } from './context.ts';
 import { metrics } from './metrics.ts';
-import { handleErrors } from './problem-document.ts';
+import { handleErrors, sendProblem } from './problem-document.ts';
 import type { Register, Serve } from './register.ts';
 import { Resource } from './resource.ts';
 import { Plan } from './plan-answer.ts';
@@ -117,6 +117,9 @@ export const buildApi = async (options: ApiOptions): Promise<FastifyInstance> =>
       compilersFactory: { buildValidator, buildSerializer: () => () => (value) => JSON.stringify(value) },
     },
     exposeHeadRoutes: false,
+    frameworkErrors: (error, _request, reply) => {
+      sendProblem(reply, 400, 'bad-url', error.message);
+    },
   });
   handleErrors(app);
   app.addHook('onSend', async (request, reply) => {

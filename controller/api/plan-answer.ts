@@ -1,5 +1,5 @@
 /** What `?dryRun=plan` answers: the documents' items a write would change, from the transaction that is then undone. */
-import { collectionNames, type RouterDocument } from 'documents';
+import { collectionNames, type MetadataGuest, type RouterDocument } from 'documents';
 import { Type } from 'typebox';
 import { loadRouterFacts } from '../deliver/router-facts.ts';
 import { planRouter } from '../plan/router.ts';
@@ -43,10 +43,16 @@ export const Plan = Type.Object(
   { $id: 'Plan', description: 'What a write would do.', additionalProperties: false },
 );
 
+const withoutPassword = (guest: MetadataGuest): MetadataGuest => {
+  const shown = { ...guest };
+  delete shown.password;
+  return shown;
+};
+
 /** A router document as it may be read: one-time passwords left out. */
 export const withoutPasswords = (document: RouterDocument): RouterDocument => ({
   ...document,
-  metadataGuests: document.metadataGuests.map(({ password: _, ...guest }) => guest),
+  metadataGuests: document.metadataGuests.map(withoutPassword),
 });
 
 /** The whole document of a router, without passwords; null when there is no such router. */
@@ -55,6 +61,18 @@ export const readRouterDocument = async (trx: Trx, routerId: string): Promise<Ro
   const facts = await loadRouterFacts(trx, routerId, { decryptPassword: () => 'not-shown' });
   return facts === undefined ? null : withoutPasswords(planRouter(facts));
 };
+
+/** The whole document as the router gets it, passwords included: for the router alone. */
+export const deliveredRouterDocument = async (
+  store: Store,
+  routerId: string,
+): Promise<RouterDocument | null> =>
+  store.transaction(async (trx) => {
+    const facts = await loadRouterFacts(trx, routerId, {
+      decryptPassword: (instance, text) => store.secrets.decrypt(text, instance),
+    });
+    return facts === undefined ? null : planRouter(facts);
+  });
 
 const wholeDocument = (document: RouterDocument) =>
   Object.fromEntries(
@@ -85,7 +103,7 @@ export const planAnswer = async (trx: Trx, resource: object) => {
       ...(guests === undefined
         ? {}
         : {
-            metadataGuests: { ...guests, upsert: guests.upsert.map(({ password: _, ...guest }) => guest) },
+            metadataGuests: { ...guests, upsert: guests.upsert.map(withoutPassword) },
           }),
     };
     plans.push({ id, generation, collections: shown, document: false });

@@ -5,7 +5,7 @@ import { problem } from '../model/problem.ts';
 import { findRow } from '../store/rows.ts';
 import type { Database, ResourceTable } from '../store/schema.ts';
 import type { Trx } from '../store/transaction.ts';
-import type { Write } from './resource.ts';
+import type { Write } from './kind.ts';
 
 type Named = 'zone' | 'account' | 'network_offering';
 type Owned =

@@ -4,15 +4,27 @@
  * accounts, ETags, idempotency, dry runs and waiting.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Selectable } from 'kysely';
 import { type Static, type TObject, type TProperties, type TSchema, Type } from 'typebox';
 import { type Caller, isAdmin } from '../auth/caller.ts';
 import { Findings } from '../model/findings.ts';
-import { notFound, Refusal } from '../model/refusal.ts';
+import { notFound } from '../model/refusal.ts';
 import { findRow, pageRows } from '../store/rows.ts';
-import type { Database, ResourceTable } from '../store/schema.ts';
+import type { ResourceTable } from '../store/schema.ts';
 import { type Db, pendingOf, type Trx } from '../store/transaction.ts';
 import type { ApiContext } from './context.ts';
+import {
+  checkMatch,
+  etagOf,
+  idempotencyKey,
+  idParams,
+  listQuery,
+  pathOf,
+  problems,
+  requireAdmin,
+  security,
+  type WriteQuery,
+  writeQuery,
+} from './conventions.ts';
 import { durationOf } from './formats.ts';
 import {
   answerBefore,
@@ -21,125 +33,10 @@ import {
   requestHash,
   type StoredAnswer,
 } from './idempotency.ts';
+import type { Kind, ListOptions, Row, RowOf, Write, Written } from './kind.ts';
 import { Plan, planAnswer, rehearse } from './plan-answer.ts';
-import { ProblemDocument, ref } from './schemas.ts';
+import { ref } from './schemas.ts';
 import { waitForOperation } from './wait.ts';
-
-export type RowOf<Table extends ResourceTable> = Selectable<Database[Table]>;
-
-/** What of a resource is common to all its routes. */
-export interface Kind<Table extends ResourceTable, Shape extends TSchema> {
-  /** For people: `port forward`. */
-  readonly name: string;
-  /** Path segment, plural and kebab-case. */
-  readonly path: string;
-  /** For operation ids: `PortForward`. */
-  readonly word: string;
-  readonly table: Table;
-  readonly schema: Shape & { $id?: string };
-  /**
-   * Who sees one. `everyone`: any account, all of them. `owner`: its account and administrators, by the row's
-   * `account_id` or `ownerOf`. `admin`: administrators.
-   */
-  readonly readers: 'everyone' | 'owner' | 'admin';
-  /** Who may write one. */
-  readonly writers: 'owner' | 'admin' | 'nobody';
-  /** The account of a row that does not say so itself. */
-  readonly ownerOf?: (db: Db, row: RowOf<Table>) => Promise<string | null>;
-  /** Rows as they are answered, in the same order. */
-  readonly render: (db: Db, rows: readonly RowOf<Table>[], now: number) => Promise<Static<Shape>[]>;
-}
-
-/** A write under way. */
-export interface Write<Body> {
-  readonly trx: Trx;
-  readonly context: ApiContext;
-  readonly caller: Caller;
-  readonly body: Body;
-  /** Time of the write, ms since the epoch. */
-  readonly now: number;
-  /** What is wrong with the request; checked when the write returns, and whenever it calls `check`. */
-  readonly findings: Findings;
-}
-
-export interface Written {
-  readonly id: string;
-  readonly operation?: string | null;
-  /** Fields that are answered this once and never again: keys, tokens, passwords. */
-  readonly once?: Readonly<Record<string, string>>;
-}
-
-type Row<Table extends ResourceTable> = RowOf<Table> & { id: string; version: number };
-
-export interface ResourceRoutes<Table extends ResourceTable> {
-  /** Query parameters of the list and the columns they compare. */
-  readonly filters?: Readonly<Record<string, { readonly column: string; readonly schema: TSchema }>>;
-  /** Columns that a caller's list is narrowed by, when rows do not carry `account_id`. */
-  readonly scope?: (db: Db, caller: Caller) => Promise<Readonly<Record<string, readonly string[]>>>;
-}
-
-const idParams = Type.Object({ id: Type.String({ minLength: 1, maxLength: 64 }) });
-
-export const listQuery = <Properties extends TProperties>(properties: Properties) =>
-  Type.Object(
-    {
-      limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100 }),
-      cursor: Type.Optional(Type.String({ format: 'cursor', maxLength: 128 })),
-      ...properties,
-    },
-    { additionalProperties: false },
-  );
-
-const writeQuery = Type.Object(
-  {
-    wait: Type.Optional(
-      Type.String({
-        format: 'duration',
-        description: 'Answer when the work that follows is done, or after this time: `30s`.',
-      }),
-    ),
-    dryRun: Type.Optional(
-      Type.Unsafe<'plan'>({
-        type: 'string',
-        enum: ['plan'],
-        description: 'Say what would happen; do nothing.',
-      }),
-    ),
-  },
-  { additionalProperties: false },
-);
-type WriteQuery = Static<typeof writeQuery>;
-
-export const problems = { '4xx': ref(ProblemDocument), '5xx': ref(ProblemDocument) } as const;
-const security = [{ apiKey: [] }];
-
-/** @throws {Refusal} 403 when only administrators may. */
-export const requireAdmin = (caller: Caller): void => {
-  if (!isAdmin(caller)) throw new Refusal(403, 'admin-only', 'Only an administrator may do this');
-};
-
-const etagOf = (version: number): string => `"${version}"`;
-
-/** @throws {Refusal} 412 when `If-Match` (RFC 9110, 13.1.1) names another version. */
-const checkMatch = (request: FastifyRequest, version: number): void => {
-  const header = request.headers['if-match'];
-  if (header === undefined || header.trim() === '*') return;
-  if (header.split(',').some((tag) => tag.trim() === etagOf(version))) return;
-  throw new Refusal(
-    412,
-    'version-mismatch',
-    `This is version ${version}; the request is for ${header}. Read it again and decide anew.`,
-  );
-};
-
-const idempotencyKey = (request: FastifyRequest): string | null => {
-  const key = request.headers['idempotency-key'];
-  if (key === undefined) return null;
-  if (typeof key === 'string' && /^[\x21-\x7e]{1,255}$/.test(key)) return key;
-  throw new Refusal(422, 'invalid-request', 'An Idempotency-Key has 1 to 255 visible ASCII characters');
-};
-
-const pathOf = (request: FastifyRequest): string => request.url.split('?')[0] ?? '';
 
 /** Serves one kind of resource under `/v1`. */
 export class Resource<Table extends ResourceTable, Shape extends TSchema> {
@@ -175,11 +72,11 @@ export class Resource<Table extends ResourceTable, Shape extends TSchema> {
     return resource as Record<string, unknown>;
   }
 
-  list({ filters = {}, scope }: ResourceRoutes<Table> = {}): this {
+  list({ filters = {}, lookups = {}, scope }: ListOptions = {}): this {
     const { kind } = this;
     const query = listQuery({
       ...Object.fromEntries(
-        Object.entries(filters).map(([name, { schema }]) => [name, Type.Optional(schema)]),
+        Object.entries({ ...filters, ...lookups }).map(([name, { schema }]) => [name, Type.Optional(schema)]),
       ),
       ...(kind.readers === 'owner'
         ? { account: Type.Optional(Type.String({ maxLength: 64, description: 'Id of an account.' })) }
@@ -221,11 +118,19 @@ export class Resource<Table extends ResourceTable, Shape extends TSchema> {
             throw notFound('account', account);
         }
         const { db } = this.#context.store;
-        const scoped = scope === undefined ? {} : await scope(db, caller);
-        for (const [column, ids] of Object.entries(scoped)) {
+        const narrow = (column: string, ids: readonly string[]): void => {
           const wanted = where[column];
-          where[column] = wanted === undefined ? ids : ids.filter((id) => id === wanted);
+          where[column] =
+            wanted === undefined
+              ? ids
+              : ids.filter((id) => (Array.isArray(wanted) ? wanted.includes(id) : id === wanted));
+        };
+        for (const [name, { column, values }] of Object.entries(lookups)) {
+          const text = asked[name];
+          if (text !== undefined) narrow(column, await values(db, text));
         }
+        const scoped = scope === undefined ? {} : await scope(db, caller);
+        for (const [column, ids] of Object.entries(scoped)) narrow(column, ids);
         const page = await pageRows(db, kind.table, { limit, cursor, where });
         const items = await kind.render(db, page.items, this.#context.store.now());
         return { items, next: page.next };
@@ -349,7 +254,10 @@ export class Resource<Table extends ResourceTable, Shape extends TSchema> {
         }),
         querystring: writeQuery,
         ...(body === null ? {} : { body }),
-        response: { 200: ref(kind.schema), ...problems },
+        response: {
+          200: Type.Unsafe({ anyOf: [{ $ref: `${kind.schema.$id}#` }, { $ref: 'Plan#' }] }),
+          ...problems,
+        },
       },
       handler: (request, reply) =>
         this.#write(request, reply, 200, async (trx) => {

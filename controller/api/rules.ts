@@ -10,7 +10,8 @@ import { routersOfNetworks, touchNetwork } from '../store/routers.ts';
 import { getRow } from '../store/rows.ts';
 import type { Db, Trx } from '../store/transaction.ts';
 import { ownedRow } from './references.ts';
-import type { Write } from './resource.ts';
+import type { Write } from './kind.ts';
+import { Id } from './schemas.ts';
 
 type Asking = Pick<Write<unknown>, 'trx' | 'caller' | 'findings'>;
 
@@ -214,4 +215,14 @@ export const guestsByPort = async (
       { instance: instance_id as string, address: address as string },
     ]),
   );
+};
+
+/** List filter: rules of the guest ports of an instance. */
+export const ofInstance = {
+  column: 'port_id',
+  schema: Id,
+  values: async (db: Db, instance: string): Promise<string[]> =>
+    (await db.selectFrom('port').select('id').where('instance_id', '=', instance).execute()).map(
+      ({ id }) => id,
+    ),
 };

@@ -30,3 +30,8 @@ export class Findings {
     );
   }
 }
+
+/** For values whose absence was a finding: behind `check()` they are there. */
+export function assertFound<Value>(value: Value | undefined): asserts value is Value {
+  if (value === undefined) throw new TypeError('Something is missing that was not told as a finding');
+}

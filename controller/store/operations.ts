@@ -9,6 +9,14 @@ export type WaitsFor =
   | { readonly host: string; readonly generation: number }
   | { readonly machine: string; readonly state: 'running' | 'stopped' };
 
+/** One wait for each router: for its newest generation. */
+export const newestWaits = (waits: readonly WaitsFor[]): WaitsFor[] => {
+  const routers = new Map<string, number>();
+  for (const wait of waits)
+    if ('router' in wait) routers.set(wait.router, Math.max(wait.generation, routers.get(wait.router) ?? 0));
+  return [...routers].map(([router, generation]) => ({ router, generation }));
+};
+
 export interface OperationStep {
   /** ISO 8601. */
   readonly time: string;

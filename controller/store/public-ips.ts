@@ -100,21 +100,27 @@ const users = [
   ['load_balancer', 'load balancer'],
 ] as const;
 
-/** What uses each of these addresses, by the address's id; of each kind at most 1000. */
+/** How many of a kind are named; an address may have tens of thousands. */
+const USES_NAMED = 100;
+
+/** What uses each of these addresses, by the address's id; of each kind at most 100. */
 export const publicIpUses = async (
   db: Db,
   publicIpIds: readonly string[],
 ): Promise<Map<string, PublicIpUse[]>> => {
-  const uses = new Map<string, PublicIpUse[]>(publicIpIds.map((id) => [id, []]));
-  if (publicIpIds.length === 0) return uses;
-  for (const [table, kind] of users) {
-    const rows = await db
-      .selectFrom(table)
-      .select(['id', 'public_ip_id'])
-      .where('public_ip_id', 'in', publicIpIds)
-      .limit(1000)
-      .execute();
-    for (const { id, public_ip_id } of rows) uses.get(public_ip_id)?.push({ id, kind });
+  const uses = new Map<string, PublicIpUse[]>();
+  for (const publicIp of publicIpIds) {
+    const found: PublicIpUse[] = [];
+    for (const [table, kind] of users) {
+      const rows = await db
+        .selectFrom(table)
+        .select('id')
+        .where('public_ip_id', '=', publicIp)
+        .limit(USES_NAMED)
+        .execute();
+      for (const { id } of rows) found.push({ id, kind });
+    }
+    uses.set(publicIp, found);
   }
   return uses;
 };

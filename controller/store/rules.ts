@@ -9,16 +9,25 @@ export const claimsOn = async (
   db: Db,
   publicIpId: string,
   wanted: PortSpan & { readonly protocol: 'tcp' | 'udp' },
-  except?: string,
 ): Promise<Claim[]> => {
-  const forwards = await db
+  // Forwards of one address do not overlap each other, so besides those that begin within the wanted ports only the
+  // last one before them can reach in. Two searches in the index, however many there are.
+  const forwardsFrom = db
     .selectFrom('port_forward')
     .select(['id', 'protocol', 'first_public_port', 'last_public_port'])
     .where('public_ip_id', '=', publicIpId)
-    .where('protocol', '=', wanted.protocol)
-    .where('first_public_port', '<=', wanted.last)
-    .where('last_public_port', '>=', wanted.first)
+    .where('protocol', '=', wanted.protocol);
+  const before = await forwardsFrom
+    .where('first_public_port', '<', wanted.first)
+    .orderBy('first_public_port', 'desc')
+    .limit(1)
     .execute();
+  const within = await forwardsFrom
+    .where('first_public_port', '>=', wanted.first)
+    .where('first_public_port', '<=', wanted.last)
+    .orderBy('first_public_port')
+    .execute();
+  const forwards = [...before.filter((row) => row.last_public_port >= wanted.first), ...within];
   const balancers =
     wanted.protocol === 'udp'
       ? []
@@ -37,7 +46,7 @@ export const claimsOn = async (
       last: row.last_public_port,
     })),
     ...balancers.map((row) => ({ id: row.id, protocol: 'tcp' as const, first: row.port, last: row.port })),
-  ].filter(({ id }) => id !== except);
+  ];
 };
 
 /** The static NAT of a public address or of a guest port, null when it has none. */

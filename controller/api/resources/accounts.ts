@@ -6,7 +6,8 @@ import { recordEvent } from '../../store/events.ts';
 import { deleteRow, getRow, insertRow, updateRow } from '../../store/rows.ts';
 import { inUseProblems } from '../in-use.ts';
 import type { Register } from '../register.ts';
-import { type Kind, problems } from '../resource.ts';
+import type { Kind } from '../kind.ts';
+import { problems } from '../conventions.ts';
 import { body, isoTime, Name, oneOf, ref, resourceSchema } from '../schemas.ts';
 
 const role = oneOf(['user', 'admin'], { description: 'Administrators see and do everything.' });

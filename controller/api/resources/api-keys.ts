@@ -6,7 +6,7 @@ import { recordEvent } from '../../store/events.ts';
 import { deleteRow, insertRow } from '../../store/rows.ts';
 import { accountFor } from '../references.ts';
 import type { Register } from '../register.ts';
-import type { Kind } from '../resource.ts';
+import type { Kind } from '../kind.ts';
 import { body, Id, IdOrName, isoTime, Name, resourceSchema } from '../schemas.ts';
 
 const ApiKey = resourceSchema(

@@ -6,12 +6,13 @@ import {
   matchProblems,
   repeatedProblems,
 } from '../../model/rule-checks.ts';
+import { assertFound } from '../../model/findings.ts';
 import { touchRule } from '../../plan/touched.ts';
 import { deleteRow, insertRow } from '../../store/rows.ts';
 import { egressRulesLike } from '../../store/rules.ts';
 import { ownedRow } from '../references.ts';
 import type { Register } from '../register.ts';
-import type { Kind } from '../resource.ts';
+import type { Kind } from '../kind.ts';
 import { IcmpGiven, match, matchOf, matchWords, PortsGiven, prefixes, protocol } from '../rule-schemas.ts';
 import { appliedConditions, deliverRule, requireService } from '../rules.ts';
 import { body, Id, isoTime, resourceSchema } from '../schemas.ts';
@@ -81,7 +82,7 @@ export const egressRules: Register = (resource) => {
           );
         }
         findings.check();
-        if (network === undefined) throw new TypeError('unreachable');
+        assertFound(network);
         const row = await insertRow(trx, 'egress_rule', 'eg', {
           network_id: network.id,
           account_id: network.account_id,

@@ -7,7 +7,7 @@ import type { EventTable } from '../../store/schema.ts';
 import type { Db } from '../../store/transaction.ts';
 import type { ApiContext } from '../context.ts';
 import type { Register } from '../register.ts';
-import { problems } from '../resource.ts';
+import { problems } from '../conventions.ts';
 import { isoTime, oneOf, ref, textOrNull } from '../schemas.ts';
 
 const level = oneOf(['info', 'warning', 'error']);

@@ -1,11 +1,12 @@
 import { Type } from 'typebox';
 import { duplicateRuleProblems } from '../../model/conflicts.ts';
 import { matchColumns, matchProblems, repeatedProblems } from '../../model/rule-checks.ts';
+import { assertFound } from '../../model/findings.ts';
 import { touchRule } from '../../plan/touched.ts';
 import { deleteRow, insertRow, updateRow } from '../../store/rows.ts';
 import { firewallRulesLike } from '../../store/rules.ts';
 import type { Register } from '../register.ts';
-import type { Kind } from '../resource.ts';
+import type { Kind } from '../kind.ts';
 import { IcmpGiven, match, matchOf, matchWords, PortsGiven, prefixes, protocol } from '../rule-schemas.ts';
 import { appliedConditions, deliverRule, publicAddresses, publicIpFor } from '../rules.ts';
 import { body, Id, isoTime, resourceSchema, textOrNull } from '../schemas.ts';
@@ -80,7 +81,7 @@ export const firewallRules: Register = (resource) => {
             409,
           );
         findings.check();
-        if (ip === undefined) throw new TypeError('unreachable');
+        assertFound(ip);
         const row = await insertRow(trx, 'firewall_rule', 'fw', {
           network_id: ip.network_id,
           account_id: ip.account_id,

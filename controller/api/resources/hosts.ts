@@ -6,9 +6,9 @@ import { hostState } from '../../model/host-state.ts';
 import { recordEvent } from '../../store/events.ts';
 import { deleteRow, insertRow } from '../../store/rows.ts';
 import { inUseProblems } from '../in-use.ts';
-import { namedRow } from '../references.ts';
+import { zoneFor } from '../references.ts';
 import type { Register } from '../register.ts';
-import type { Kind } from '../resource.ts';
+import type { Kind } from '../kind.ts';
 import { body, Id, IdOrName, isoTime, Name, oneOf, textOrNull, resourceSchema } from '../schemas.ts';
 
 const Host = resourceSchema('Host', 'A machine that runs routers and guests.', {
@@ -84,14 +84,14 @@ export const hosts: Register = (resource) => {
     })
     .show()
     .create(
-      body({ zone: IdOrName, name: Name }),
+      body({ zone: Type.Optional(IdOrName), name: Name }),
       {
         once: { token: Type.String({ description: "The agent's token, shown this once." }) },
         description: 'Answers with the token its agent starts with; it is not shown again.',
       },
       async (write) => {
         const { trx, body, findings } = write;
-        const zone = await namedRow(write, 'zone', body.zone, '/zone');
+        const zone = await zoneFor(write, body.zone);
         findings.check();
         const token = newHostToken();
         const row = await insertRow(trx, 'host', 'host', {

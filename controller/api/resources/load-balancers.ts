@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { claimConflicts } from '../../model/conflicts.ts';
+import { assertFound } from '../../model/findings.ts';
 import { problem } from '../../model/problem.ts';
 import { touchRule } from '../../plan/touched.ts';
 import { newId } from '../../store/id.ts';
@@ -7,7 +8,7 @@ import { deleteRow, insertRow, updateRow } from '../../store/rows.ts';
 import { claimsOn, staticNatOf } from '../../store/rules.ts';
 import type { Trx } from '../../store/transaction.ts';
 import type { Register } from '../register.ts';
-import type { Kind, Write } from '../resource.ts';
+import type { Kind, Write } from '../kind.ts';
 import {
   appliedConditions,
   deliverRule,
@@ -227,7 +228,7 @@ export const loadBalancers: Register = (resource) => {
             409,
           );
         findings.check();
-        if (ip === undefined) throw new TypeError('unreachable');
+        assertFound(ip);
         const row = await insertRow(trx, 'load_balancer', 'lb', {
           network_id: ip.network_id,
           account_id: ip.account_id,

@@ -7,7 +7,7 @@ import { recordEvent } from '../../store/events.ts';
 import { deleteRow, insertRow, updateRow } from '../../store/rows.ts';
 import { inUseProblems } from '../in-use.ts';
 import type { Register } from '../register.ts';
-import type { Kind } from '../resource.ts';
+import type { Kind } from '../kind.ts';
 import { body, isoTime, Name, oneOf, resourceSchema } from '../schemas.ts';
 
 const services = Type.Array(oneOf(ALL_SERVICES), { minItems: 1, maxItems: ALL_SERVICES.length });

@@ -11,7 +11,7 @@ import { routersOfNetworks, touchNetwork } from '../../store/routers.ts';
 import { deleteRow, insertRow, updateRow } from '../../store/rows.ts';
 import { accountFor, namedRow, zoneFor } from '../references.ts';
 import type { Register } from '../register.ts';
-import type { Kind } from '../resource.ts';
+import type { Kind } from '../kind.ts';
 import {
   body,
   Id,

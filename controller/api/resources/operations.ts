@@ -3,7 +3,8 @@ import { recorded } from '../../model/conditions.ts';
 import { getRow } from '../../store/rows.ts';
 import { durationOf } from '../formats.ts';
 import type { Register } from '../register.ts';
-import { type Kind, problems } from '../resource.ts';
+import type { Kind } from '../kind.ts';
+import { problems } from '../conventions.ts';
 import { Id, isoTime, oneOf, Problem, ref, resourceSchema, textOrNull } from '../schemas.ts';
 import { waitForOperation } from '../wait.ts';
 

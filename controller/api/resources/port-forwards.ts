@@ -1,19 +1,21 @@
 import { Type } from 'typebox';
 import { claimConflicts } from '../../model/conflicts.ts';
 import { forwardProblems, type PortSpan, portSpan } from '../../model/rule-checks.ts';
+import { assertFound } from '../../model/findings.ts';
 import { touchRule } from '../../plan/touched.ts';
 import { recordEvent } from '../../store/events.ts';
 import { insertRow } from '../../store/rows.ts';
 import { claimsOn, firewallRulesLike, staticNatOf } from '../../store/rules.ts';
 import { forwardWords, removePortForward } from '../remove-rules.ts';
 import type { Register } from '../register.ts';
-import type { Kind } from '../resource.ts';
+import type { Kind } from '../kind.ts';
 import { PortRange, PortsGiven, transport } from '../rule-schemas.ts';
 import {
   appliedConditions,
   deliverRule,
   guestPortFor,
   guestsByPort,
+  ofInstance,
   publicAddresses,
   publicIpFor,
 } from '../rules.ts';
@@ -85,6 +87,7 @@ const ANYONE = '0.0.0.0/0';
 export const portForwards: Register = (resource) => {
   resource(kind)
     .list({
+      lookups: { instance: ofInstance },
       filters: {
         publicIp: { column: 'public_ip_id', schema: Id },
         network: { column: 'network_id', schema: Id },
@@ -131,7 +134,8 @@ export const portForwards: Register = (resource) => {
             409,
           );
         findings.check();
-        if (ip === undefined || guest === undefined) throw new TypeError('unreachable');
+        assertFound(ip);
+        assertFound(guest);
         const row = await insertRow(trx, 'port_forward', 'pf', {
           network_id: ip.network_id,
           account_id: ip.account_id,

@@ -3,7 +3,7 @@ import { isAdmin } from '../../auth/caller.ts';
 import { recorded } from '../../model/conditions.ts';
 import { findRow, rowsById } from '../../store/rows.ts';
 import type { Register } from '../register.ts';
-import type { Kind } from '../resource.ts';
+import type { Kind } from '../kind.ts';
 import { Id, isoTime, oneOf, resourceSchema, textOrNull } from '../schemas.ts';
 
 const role = oneOf(['guest', 'router-guest', 'router-public'], {

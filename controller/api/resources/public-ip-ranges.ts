@@ -7,9 +7,9 @@ import { deleteRow, insertRow } from '../../store/rows.ts';
 import { touchHost } from '../../store/touch.ts';
 import type { Trx } from '../../store/transaction.ts';
 import { inUseProblems } from '../in-use.ts';
-import { namedRow } from '../references.ts';
+import { zoneFor } from '../references.ts';
 import type { Register } from '../register.ts';
-import type { Kind } from '../resource.ts';
+import type { Kind } from '../kind.ts';
 import { body, Id, IdOrName, Ipv4, Ipv4Prefix as Prefix, isoTime, resourceSchema } from '../schemas.ts';
 
 const PublicIpRange = resourceSchema('PublicIpRange', 'Public addresses of a zone that may be given out.', {
@@ -84,7 +84,7 @@ export const publicIpRanges: Register = (resource) => {
     .show()
     .create(
       body({
-        zone: IdOrName,
+        zone: Type.Optional(IdOrName),
         prefix: Prefix,
         gateway: Ipv4,
         first: Type.Optional(Ipv4),
@@ -93,7 +93,7 @@ export const publicIpRanges: Register = (resource) => {
       {},
       async (write) => {
         const { trx, body, findings } = write;
-        const zone = await namedRow(write, 'zone', body.zone, '/zone');
+        const zone = await zoneFor(write, body.zone);
         const hosts = prefixRange(body.prefix as Ipv4Prefix);
         const range = {
           prefix: body.prefix,

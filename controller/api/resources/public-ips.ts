@@ -1,4 +1,5 @@
 import { Type } from 'typebox';
+import { assertFound } from '../../model/findings.ts';
 import { problem } from '../../model/problem.ts';
 import { touchPublicIp } from '../../plan/touched.ts';
 import { recordEvent } from '../../store/events.ts';
@@ -8,7 +9,7 @@ import { type RouterPorts, touchNetwork } from '../../store/routers.ts';
 import { deleteRow, getRow } from '../../store/rows.ts';
 import { ownedRow } from '../references.ts';
 import type { Register } from '../register.ts';
-import type { Kind } from '../resource.ts';
+import type { Kind } from '../kind.ts';
 import { appliedConditions } from '../rules.ts';
 import { body, Id, Ipv4, isoTime, resourceSchema } from '../schemas.ts';
 
@@ -19,7 +20,7 @@ const PublicIp = resourceSchema('PublicIp', 'A public address that belongs to a 
   range: Id,
   address: Ipv4,
   sourceNat: Type.Boolean({ description: 'True: all guests of the network leave with it.' }),
-  usedBy: Type.Array(Id, { description: 'Rules that name it.' }),
+  usedBy: Type.Array(Id, { description: 'Rules that name it, at most 100 of each kind.' }),
 });
 
 const kind: Kind<'public_ip', typeof PublicIp> = {
@@ -92,7 +93,7 @@ export const publicIps: Register = (resource) => {
             );
         }
         findings.check();
-        if (network === undefined) throw new TypeError('unreachable');
+        assertFound(network);
         const { generation, waitsFor } = await touchNetwork(trx, network.id, touches(false));
         const row = await allocatePublicIp(trx, network, {
           sourceNat: false,

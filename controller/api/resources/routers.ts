@@ -1,3 +1,4 @@
+import { RouterDocument, RouterStatus } from 'documents';
 import type { FastifyReply } from 'fastify';
 import { Type } from 'typebox';
 import { isAdmin } from '../../auth/caller.ts';
@@ -6,9 +7,10 @@ import { routerConditions, routerState } from '../../model/conditions.ts';
 import { notFound, Refusal } from '../../model/refusal.ts';
 import { findRow } from '../../store/rows.ts';
 import { routerViews } from '../../store/routers.ts';
-import { readRouterDocument } from '../plan-answer.ts';
+import { deliveredRouterDocument, readRouterDocument } from '../plan-answer.ts';
 import type { Register } from '../register.ts';
-import { type Kind, problems, requireAdmin } from '../resource.ts';
+import type { Kind } from '../kind.ts';
+import { problems, requireAdmin } from '../conventions.ts';
 import { Id, Ip, isoTime, numberOrNull, oneOf, resourceSchema, textOrNull } from '../schemas.ts';
 
 const Router = resourceSchema('Router', 'The virtual router of a network.', {
@@ -97,10 +99,10 @@ const Diagnostic = Type.Object(
   { additionalProperties: false },
 );
 
-const anything = Type.Unsafe<object>({ type: 'object', additionalProperties: true });
 const idParams = Type.Object({ id: Type.String({ minLength: 1, maxLength: 64 }) });
 
 export const routers: Register = (resource, app, { store, routers: link }) => {
+  for (const schema of [RouterDocument, RouterStatus]) app.addSchema(schema);
   const served = resource(kind)
     .list({
       filters: {
@@ -149,7 +151,7 @@ export const routers: Register = (resource, app, { store, routers: link }) => {
     url: '/v1/routers/:id/document',
     schema: {
       ...schema('getRouterDocument', 'Shows the document a router is to have, without passwords'),
-      response: { 200: { description: 'RouterDocument', ...anything }, ...problems },
+      response: { 200: Type.Unsafe<RouterDocument>({ $ref: 'RouterDocument#' }), ...problems },
     },
     handler: async (request, reply) => {
       const row = await served.visible(store.db, request.caller, (request.params as { id: string }).id);
@@ -164,12 +166,12 @@ export const routers: Register = (resource, app, { store, routers: link }) => {
     url: '/v1/routers/:id/status',
     schema: {
       ...schema('getRouterStatus', 'Shows what a router reported last'),
-      response: { 200: { description: 'RouterStatus', ...anything }, ...problems },
+      response: { 200: Type.Unsafe<RouterStatus>({ $ref: 'RouterStatus#' }), ...problems },
     },
     handler: async (request, reply) => {
       const row = await served.visible(store.db, request.caller, (request.params as { id: string }).id);
       const [view] = await routerViews(store.db, { routers: [row.id] });
-      if (view?.status == null)
+      if (view === undefined || view.status === null)
         throw new Refusal(409, 'not-reported', `The router ${row.id} has not reported yet`);
       return reply.send(view.status);
     },
@@ -188,7 +190,8 @@ export const routers: Register = (resource, app, { store, routers: link }) => {
     },
     handler: async (request, reply) => {
       const row = await served.visible(store.db, request.caller, (request.params as { id: string }).id);
-      const document = await store.transaction((trx) => readRouterDocument(trx, row.id));
+      // With passwords, or a guest that has not taken its own yet would differ; the answer says which, never what.
+      const document = await deliveredRouterDocument(store, row.id);
       if (document === null) throw notFound('router', row.id);
       return ask(reply, row.id, { method: 'POST', path: '/v1/diff', body: document });
     },

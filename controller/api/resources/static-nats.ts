@@ -1,17 +1,19 @@
 import { Type } from 'typebox';
 import { staticNatConflicts } from '../../model/conflicts.ts';
+import { assertFound } from '../../model/findings.ts';
 import { touchStaticNat } from '../../plan/touched.ts';
 import { publicIpUses } from '../../store/public-ips.ts';
 import { insertRow } from '../../store/rows.ts';
 import { staticNatOf } from '../../store/rules.ts';
 import { removeStaticNat } from '../remove-rules.ts';
 import type { Register } from '../register.ts';
-import type { Kind } from '../resource.ts';
+import type { Kind } from '../kind.ts';
 import {
   appliedConditions,
   deliverRule,
   guestPortFor,
   guestsByPort,
+  ofInstance,
   publicAddresses,
   publicIpFor,
 } from '../rules.ts';
@@ -63,6 +65,7 @@ const kind: Kind<'static_nat', typeof StaticNat> = {
 export const staticNats: Register = (resource) => {
   resource(kind)
     .list({
+      lookups: { instance: ofInstance },
       filters: {
         publicIp: { column: 'public_ip_id', schema: Id },
         network: { column: 'network_id', schema: Id },
@@ -92,7 +95,8 @@ export const staticNats: Register = (resource) => {
           );
         }
         findings.check();
-        if (ip === undefined || guest === undefined) throw new TypeError('unreachable');
+        assertFound(ip);
+        assertFound(guest);
         const row = await insertRow(trx, 'static_nat', 'sn', {
           network_id: ip.network_id,
           account_id: ip.account_id,

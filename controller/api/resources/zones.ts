@@ -6,7 +6,7 @@ import { recordEvent } from '../../store/events.ts';
 import { touchNetwork } from '../../store/routers.ts';
 import { deleteRow, insertRow, updateRow } from '../../store/rows.ts';
 import { inUseProblems } from '../in-use.ts';
-import type { Kind } from '../resource.ts';
+import type { Kind } from '../kind.ts';
 import type { Register } from '../register.ts';
 import { body, Ip, Ipv4Prefix, isoTime, Name, resourceSchema } from '../schemas.ts';
 

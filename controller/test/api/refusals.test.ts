@@ -388,6 +388,10 @@ test('bad requests are refused with every problem at once, each with a remedy, a
     if (says !== undefined) t.regex(answer.text, says, title);
     t.is(await h.dump(), before, `${title}: something changed`);
   }
+  // Control: the dump sees a change when there is one.
+  const before = await h.dump();
+  t.is((await h.admin('POST', '/v1/networks', { name: 'good' })).status, 201);
+  t.not(await h.dump(), before);
 });
 
 test('what cannot be read at all is refused by its kind', async (t) => {
@@ -409,6 +413,7 @@ test('what cannot be read at all is refused by its kind', async (t) => {
   await refused(['POST', '/v1/zones', `{"name":"${'x'.repeat(1 << 20)}"}`], 413, 'too-large');
   await refused(['POST', '/v1/zones', '<a/>', { 'content-type': 'text/xml' }], 415, 'not-json');
   await refused(['GET', '/v1/nothing'], 404, 'no-such-route');
+  await refused(['GET', '/v1/networks/%zz'], 400, 'bad-url');
   await refused(['GET', '/v1/zones?limit=0'], 422, 'invalid-request');
   await refused(['GET', '/v1/zones?limit=5000&colour=red'], 422, 'invalid-request');
   await refused(['GET', '/v1/zones?cursor=zzz'], 422, 'invalid-request');
