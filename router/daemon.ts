@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -43,7 +44,9 @@ export const runDaemon = async (directory: string): Promise<void> => {
   const log = pino({ base: null }, pino.destination({ dest: 1, sync: true }));
   const socket = join(directory, 'control.sock');
   if (Buffer.byteLength(socket) > LONGEST_SOCKET_PATH) {
-    throw new Error(`${socket} is longer than the ${LONGEST_SOCKET_PATH} bytes of a socket path; use a shorter --state`);
+    throw new Error(
+      `${socket} is longer than the ${LONGEST_SOCKET_PATH} bytes of a socket path; use a shorter --state`,
+    );
   }
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const record = join(directory, 'daemon.json');
@@ -51,7 +54,7 @@ export const runDaemon = async (directory: string): Promise<void> => {
   if (other !== null) throw new Error(`A router daemon (pid ${other}) runs on ${directory} already`);
 
   const { features, rulesetState } = routerFeatures();
-  const events = new EventLog(Date.now().toString(36), Date.now);
+  const events = new EventLog(randomBytes(6).readUIntBE(0, 6).toString(36), Date.now);
   const beside = join(dirname(fileURLToPath(import.meta.url)), 'nft-helper.mjs');
   const system = openSystem({
     directory,
@@ -76,7 +79,7 @@ export const runDaemon = async (directory: string): Promise<void> => {
     onError,
   });
   // Between the start and the watch something may have changed.
-  await router.heal(new Set(['legs', 'routes']));
+  await router.heal(new Set(['ruleset', 'legs', 'routes']));
 
   const server = apiServer(controlRoutes(router, events, services.routes), onError);
   await rm(socket, { force: true });

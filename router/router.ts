@@ -1,6 +1,6 @@
 import type { Problem, RouterDocument, RouterDocumentChange, RouterStatus } from 'documents';
 import { type Acceptance, acceptChange, acceptDocument } from './document/accept.ts';
-import type { DocumentStore } from './document/store.ts';
+import type { DocumentStore, Storing } from './document/store.ts';
 import { withoutSecrets } from './document/without-secrets.ts';
 import type { Waiting } from './feature.ts';
 import type { AnyFeature } from './features.ts';
@@ -96,8 +96,23 @@ export class Router {
   /** Puts the stored document in force again, touching only what differs from it. */
   start(): Promise<void> {
     return this.#next(async () => {
-      const stored = await this.#parts.store.load();
+      let stored: RouterDocument | null;
+      try {
+        stored = await this.#parts.store.load();
+      } catch (error) {
+        this.#state('StoredDocumentUnreadable', `The stored document cannot be read: ${messageOf(error)}`);
+        return;
+      }
       if (stored === null) return;
+      // Written by another version, it may no longer verify: the kernel stays as it is until a document comes that does.
+      const accepted = acceptDocument(stored, null, this.#verifies());
+      if (accepted.outcome === 'refused') {
+        const message = accepted.problems
+          .map(({ pointer, message: what }) => `${pointer}: ${what}`)
+          .join('; ');
+        this.#state('StoredDocumentRefused', message);
+        return;
+      }
       this.#document = stored;
       await this.#apply(stored);
     });
@@ -107,7 +122,7 @@ export class Router {
   put(value: unknown, text?: string): Promise<Outcome> {
     return this.#next(async () => {
       const accepted = acceptDocument(value, this.#document, this.#verifies());
-      return await this.#enforce(accepted, (document) => this.#parts.store.write(document, text));
+      return await this.#enforce(accepted, (document) => this.#parts.store.whole(document, text));
     });
   }
 
@@ -116,7 +131,7 @@ export class Router {
     return this.#next(async () => {
       const accepted = acceptChange(value, this.#document, this.#verifies());
       return await this.#enforce(accepted, (document) =>
-        this.#parts.store.append(document, value as RouterDocumentChange),
+        this.#parts.store.change(document, value as RouterDocumentChange),
       );
     });
   }
@@ -161,7 +176,7 @@ export class Router {
           one.inForce = one.waiting.length === 0;
         } catch (error) {
           one.inForce = false;
-          one.failure = messageOf(error);
+          one.failure = `${one.feature.name}: ${messageOf(error)}`;
         }
       }
       if (changes.length > 0) this.#drifted(changes);
@@ -211,24 +226,38 @@ export class Router {
     return this.#running.map(({ feature }) => feature.verify);
   }
 
-  async #enforce(
-    accepted: Acceptance,
-    store: (document: RouterDocument) => Promise<void>,
-  ): Promise<Outcome> {
+  async #enforce(accepted: Acceptance, store: (document: RouterDocument) => Storing): Promise<Outcome> {
     if (accepted.outcome !== 'accepted') return accepted;
     const { document } = accepted;
-    const { system } = this.#parts;
-    const problems: Problem[] = [];
-    for (const one of this.#running) {
-      if (one.feature.check === undefined || this.#isUntouched(one, document)) continue;
-      problems.push(...(await one.feature.check(system, this.#rendered(one, document))));
+    // The disk works while the tools are asked.
+    const storing = store(document);
+    let problems: readonly Problem[];
+    try {
+      problems = await this.#check(document);
+    } catch (error) {
+      await storing.drop();
+      throw error;
     }
-    if (problems.length > 0) return { outcome: 'refused', problems };
+    if (problems.length > 0) {
+      await storing.drop();
+      return { outcome: 'refused', problems };
+    }
     // Stored before it is applied: whenever the process is killed, the next start leads to it.
-    await store(document);
+    await storing.keep();
     this.#document = document;
     await this.#apply(document);
     return { outcome: this.#appliedGeneration === document.generation ? 'in-force' : 'failed' };
+  }
+
+  /** What the features' own tools say about a document. */
+  async #check(document: RouterDocument): Promise<readonly Problem[]> {
+    const problems: Problem[] = [];
+    for (const one of this.#running) {
+      const { check } = one.feature;
+      if (check === undefined || this.#isUntouched(one, document)) continue;
+      problems.push(...(await check(this.#parts.system, this.#rendered(one, document))));
+    }
+    return problems;
   }
 
   /** Renderings of a document that is not in force yet: checked first, applied next. */
@@ -287,9 +316,7 @@ export class Router {
       'LegsPresent',
       missing.length === 0 ? 'True' : 'False',
       missing.length === 0 ? 'Present' : 'LegMissing',
-      missing.length === 0
-        ? 'Every leg has its device'
-        : missing.map(({ message }) => message).join('; '),
+      missing.length === 0 ? 'Every leg has its device' : missing.map(({ message }) => message).join('; '),
       generation,
     );
     if (failures.length === 0 && waiting.length === 0) {
@@ -311,7 +338,13 @@ export class Router {
   #state(reason: string, message: string): void {
     const status = reason === 'Applied' ? 'True' : 'False';
     this.#conditions.set('Applied', status, reason, message, this.#observedGeneration);
-    this.#conditions.set('Ready', status, reason === 'Applied' ? 'Ready' : reason, message, this.#observedGeneration);
+    this.#conditions.set(
+      'Ready',
+      status,
+      reason === 'Applied' ? 'Ready' : reason,
+      message,
+      this.#observedGeneration,
+    );
   }
 
   #retryLater(): void {

@@ -55,5 +55,9 @@ export interface Exec {
     options?: { readonly input?: string; readonly timeout?: number; readonly cwd?: string },
   ) => Promise<{ readonly exitCode: number; readonly stdout: string; readonly stderr: string }>;
   /** Starts a program that outlives this process, its output going to the file `log`. Returns its pid. */
-  readonly start: (program: string, args: readonly string[], options: { readonly log: string }) => Promise<number>;
+  readonly start: (
+    program: string,
+    args: readonly string[],
+    options: { readonly log: string },
+  ) => Promise<number>;
 }

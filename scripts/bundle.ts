@@ -4,14 +4,26 @@
  */
 import type { Plugin } from 'esbuild';
 import { isBuiltin } from 'node:module';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const output = join(root, 'build');
 /** What the last bundle was made from: path to modification time, ms. */
 const record = join(output, 'inputs.json');
+
+/** Age at which parts of earlier bundles are removed, ms. */
+const STALE = 60_000;
 
 interface Inputs {
   readonly files: Readonly<Record<string, number>>;
@@ -51,12 +63,10 @@ const isCurrent = (): boolean => {
 export const bundleRouter = async (): Promise<string> => {
   const entry = join(output, 'router.mjs');
   if (existsSync(entry) && isCurrent()) return entry;
+  const started = Date.now();
   const { build } = await import('esbuild');
   mkdirSync(output, { recursive: true });
-  for (const name of readdirSync(output)) {
-    if (/^(chunk-.*|router|nft-helper)\.mjs$/.test(name)) rmSync(join(output, name));
-  }
-  const { metafile } = await build({
+  const { metafile, outputFiles } = await build({
     absWorkingDir: root,
     entryPoints: { router: 'router/main.ts', 'nft-helper': 'packages/nftables-json/src/helper/main.ts' },
     outdir: output,
@@ -71,18 +81,44 @@ export const bundleRouter = async (): Promise<string> => {
     legalComments: 'none',
     external: ['koffi'],
     // CommonJS packages inside ask for `require`.
-    banner: { js: "import { createRequire as createRequireOfBundle } from 'node:module'; const require = createRequireOfBundle(import.meta.url);" },
+    banner: {
+      js: "import { createRequire as createRequireOfBundle } from 'node:module'; const require = createRequireOfBundle(import.meta.url);",
+    },
     plugins: [builtins],
     metafile: true,
+    write: false,
     logLevel: 'warning',
   });
+  // Routers are started meanwhile: a file is there whole, and the entries come after what they load.
+  const isChunk = (path: string): boolean => basename(path).startsWith('chunk-');
+  for (const { path, contents } of outputFiles.toSorted(
+    (a, b) => Number(isChunk(b.path)) - Number(isChunk(a.path)),
+  )) {
+    const draft = `${path}.${process.pid}`;
+    writeFileSync(draft, contents);
+    renameSync(draft, path);
+  }
+  const current = new Set(outputFiles.map(({ path }) => basename(path)));
+  for (const name of readdirSync(output)) {
+    if (current.has(name) || !name.startsWith('chunk-')) continue;
+    // Somebody may have read the old entry and be about to load this.
+    if (Date.now() - statSync(join(output, name)).mtimeMs > STALE)
+      rmSync(join(output, name), { force: true });
+  }
   const files = Object.fromEntries(
-    [...Object.keys(metafile.inputs).filter((path) => !path.startsWith('builtin:')), 'scripts/bundle.ts', 'package-lock.json'].map((path) => {
+    [
+      ...Object.keys(metafile.inputs).filter((path) => !path.startsWith('builtin:')),
+      'scripts/bundle.ts',
+      'package-lock.json',
+    ].map((path) => {
       const name = relative(root, join(root, path));
-      return [name, modified(name)];
+      const time = modified(name);
+      // Changed while it was read: what is in the bundle may be the older text.
+      return [name, time >= started ? 0 : time];
     }),
   );
-  writeFileSync(record, JSON.stringify({ files } satisfies Inputs));
+  writeFileSync(`${record}.${process.pid}`, JSON.stringify({ files } satisfies Inputs));
+  renameSync(`${record}.${process.pid}`, record);
   return entry;
 };
 

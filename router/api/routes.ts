@@ -33,8 +33,7 @@ export type FurtherRoutes = Routes;
 
 /** The control API, as docs/contracts.md has it. */
 export const controlRoutes = (router: Router, events: EventLog, further: FurtherRoutes = {}): Routes => {
-  const put: Handler = async (request) =>
-    conclude(router, await router.put(jsonOf(request), request.text));
+  const put: Handler = async (request) => conclude(router, await router.put(jsonOf(request), request.text));
   const patch: Handler = async (request) => conclude(router, await router.patch(jsonOf(request)));
   const get: Handler = async () => {
     const { document } = router;

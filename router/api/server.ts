@@ -63,7 +63,11 @@ export const apiServer = (routes: Routes, onError: (error: unknown) => void): Se
     if (methods === undefined) throw new Refusal(404, 'not-found', `There is nothing at ${url.pathname}`);
     const handler = methods[request.method ?? 'GET'];
     if (handler === undefined) {
-      throw new Refusal(405, 'method-not-allowed', `${url.pathname} takes ${Object.keys(methods).join(', ')}`);
+      throw new Refusal(
+        405,
+        'method-not-allowed',
+        `${url.pathname} takes ${Object.keys(methods).join(', ')}`,
+      );
     }
     const gone = new AbortController();
     response.on('close', () => gone.abort());

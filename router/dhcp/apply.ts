@@ -9,11 +9,12 @@ export const check = (system: System, next: RenderedDhcp): Promise<Problem[]> =>
   dnsmasqOf(system).check({ dhcp: next });
 
 /** Difference of dnsmasq's files, and what it would be told. */
-export const diff = (system: System, next: RenderedDhcp): Promise<string> => dnsmasqOf(system).diff({ dhcp: next });
+export const diff = (system: System, next: RenderedDhcp): Promise<string> =>
+  dnsmasqOf(system).diff({ dhcp: next });
 
 /** Hands this part to the router's dnsmasq, which runs once it has the other part too (service/dnsmasq.ts). */
 export const apply = (system: System, next: RenderedDhcp): Promise<Applied> =>
   dnsmasqOf(system).apply({ dhcp: next });
 
-/** Mends files and process. */
+/** Mends files and process, for `dns` too. */
 export const heal = (system: System): Promise<Applied> => dnsmasqOf(system).heal();

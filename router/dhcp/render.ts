@@ -41,7 +41,8 @@ export const render = ({ id, legs, dhcpSubnets, dhcpHosts }: DhcpPart): Rendered
         family: 4,
         code: 6,
         tags: [tag],
-        value: dnsServers.length === 0 ? { type: 'none' } : { type: 'addresses', addresses: dnsServers as Ipv4[] },
+        value:
+          dnsServers.length === 0 ? { type: 'none' } : { type: 'addresses', addresses: dnsServers as Ipv4[] },
       },
       { family: 4, code: 15, tags: [tag], value: { type: 'text', text: domain } },
       // Forced: a guest that does not ask for its MTU would find out by packets that get lost.

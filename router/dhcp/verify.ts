@@ -36,7 +36,11 @@ const subnetProblems = ({ legs, dhcpSubnets }: DhcpPart): Problem[] => {
         hint: `Use an address in ${subnet.prefix}.`,
       });
     }
-    if (!leg.addresses.some((address) => prefixContains(subnet.prefix as Prefix, addressOfPrefix(address as Prefix)))) {
+    if (
+      !leg.addresses.some((address) =>
+        prefixContains(subnet.prefix as Prefix, addressOfPrefix(address as Prefix)),
+      )
+    ) {
       problems.push({
         pointer: `${pointer}/prefix`,
         code: 'leg-outside-prefix',
@@ -49,21 +53,36 @@ const subnetProblems = ({ legs, dhcpSubnets }: DhcpPart): Problem[] => {
 };
 
 /** Why guests cannot have an address; null when they can. */
-const addressFault = (document: DhcpPart, legId: string, address: string): [code: string, message: string, hint: string] | null => {
+const addressFault = (
+  document: DhcpPart,
+  legId: string,
+  address: string,
+): [code: string, message: string, hint: string] | null => {
   const subnet = document.dhcpSubnets.find(({ leg }) => leg === legId);
   if (subnet === undefined) {
-    return ['no-subnet', `Leg ${legId} has no DHCP subnet`, 'Describe the subnet in dhcpSubnets, or remove the host.'];
+    return [
+      'no-subnet',
+      `Leg ${legId} has no DHCP subnet`,
+      'Describe the subnet in dhcpSubnets, or remove the host.',
+    ];
   }
   const prefix = subnet.prefix as Prefix;
   if (!prefixContains(prefix, address as IpAddress)) {
     return ['address-outside-prefix', `${address} is not in ${prefix}`, `Use an address in ${prefix}.`];
   }
-  const { first, last } = prefixRange(prefix);
-  if (address === first || address === last) {
-    return ['address-not-usable', `${address} names the network ${prefix} or is its broadcast address`, 'Use another address.'];
+  const { network, broadcast } = prefixRange(prefix);
+  if (broadcast !== null && (address === network || address === broadcast)) {
+    return [
+      'address-not-usable',
+      `${address} names the network ${prefix} or is its broadcast address`,
+      'Use another address.',
+    ];
   }
   const leg = document.legs.find(({ id }) => id === legId);
-  if (address === subnet.gateway || leg?.addresses.some((own) => addressOfPrefix(own as Prefix) === address) === true) {
+  if (
+    address === subnet.gateway ||
+    leg?.addresses.some((own) => addressOfPrefix(own as Prefix) === address) === true
+  ) {
     return ['address-of-router', `${address} is the router's own`, 'Use another address.'];
   }
   return null;
@@ -94,7 +113,12 @@ export const verify = (document: DhcpPart, scope?: Scope): Problem[] => {
     const fault = addressFault(document, host.leg, host.address);
     if (fault === null) continue;
     const [code, message, hint] = fault;
-    problems.push({ pointer: `/dhcpHosts/${index}/${code === 'no-subnet' ? 'leg' : 'address'}`, code, message, hint });
+    problems.push({
+      pointer: `/dhcpHosts/${index}/${code === 'no-subnet' ? 'leg' : 'address'}`,
+      code,
+      message,
+      hint,
+    });
   }
   return problems;
 };

@@ -24,7 +24,9 @@ export const diagnose = async (
   const count = running.get(system) ?? 0;
   if (count >= MOST_AT_ONCE) {
     const message = `${MOST_AT_ONCE} diagnostics are running in this router`;
-    return [{ pointer: '', code: 'too-many-diagnostics', message, hint: 'Wait for one to end, then ask again.' }];
+    return [
+      { pointer: '', code: 'too-many-diagnostics', message, hint: 'Wait for one to end, then ask again.' },
+    ];
   }
   running.set(system, count + 1);
   try {

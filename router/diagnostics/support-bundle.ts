@@ -1,11 +1,8 @@
 import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
 import type { HealthCheck, RouterDocument } from 'documents';
 import type { System } from '../system.ts';
 import { tar, type TarFile } from './tar.ts';
 import { withoutSecrets } from './without-secrets.ts';
-
-const compress = promisify(gzip);
 
 /** What the daemon knows and the bundle should show. */
 export interface BundleContents {
@@ -75,12 +72,9 @@ export const supportBundle = async (
     health,
   }).map(([name, value]) => file(`${name}.json`, `${JSON.stringify(value, null, 2)}\n`));
   const archive = tar(
-    [
-      ...values,
-      ...(await Promise.all(outputs)),
-      ...(await Promise.all([...files, ...logs])).flat(),
-    ],
+    [...values, ...(await Promise.all(outputs)), ...(await Promise.all([...files, ...logs])).flat()],
     system.clock.now(),
   );
-  return compress(archive);
+  // Loaded here: no router needs it until somebody asks.
+  return promisify(process.getBuiltinModule('node:zlib').gzip)(archive);
 };

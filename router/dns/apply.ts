@@ -9,11 +9,12 @@ export const check = (system: System, next: RenderedDns): Promise<Problem[]> =>
   dnsmasqOf(system).check({ dns: next });
 
 /** Difference of dnsmasq's files, and what it would be told. */
-export const diff = (system: System, next: RenderedDns): Promise<string> => dnsmasqOf(system).diff({ dns: next });
+export const diff = (system: System, next: RenderedDns): Promise<string> =>
+  dnsmasqOf(system).diff({ dns: next });
 
 /** Hands this part to the router's dnsmasq, which runs once it has the other part too (service/dnsmasq.ts). */
 export const apply = (system: System, next: RenderedDns): Promise<Applied> =>
   dnsmasqOf(system).apply({ dns: next });
 
-/** Mends files and process. */
-export const heal = (system: System): Promise<Applied> => dnsmasqOf(system).heal();
+/** Nothing by itself: the files and the process are one for both parts, and `dhcp` mends them. */
+export const heal = (): Promise<Applied> => Promise.resolve({ changes: [] });

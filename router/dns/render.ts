@@ -26,7 +26,10 @@ export const render = ({ id, legs, dhcpSubnets, dhcpHosts, dns }: DnsPart): Rend
   }));
   for (const { name, address } of dns.records) {
     // A name of several labels is meant as it is; a single one also lives in the domain.
-    names.push({ address: address as IpAddress, names: name.includes('.') ? [name] : both(name, dns.domain) });
+    names.push({
+      address: address as IpAddress,
+      names: name.includes('.') ? [name] : both(name, dns.domain),
+    });
   }
   return {
     subject: id,

@@ -4,7 +4,12 @@ import type { DnsPart } from './schema.ts';
 
 /** Everything wrong with the names of a document. */
 export const verify = (document: DnsPart, scope?: Scope): Problem[] => {
-  if (scope !== undefined && scope.dhcpHosts === undefined && scope.dhcpSubnets === undefined && scope.legs === undefined) {
+  if (
+    scope !== undefined &&
+    scope.dhcpHosts === undefined &&
+    scope.dhcpSubnets === undefined &&
+    scope.legs === undefined
+  ) {
     // What is left of this part is `dns`, which is no collection; it is small.
     return recordProblems(document);
   }

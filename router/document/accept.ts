@@ -32,7 +32,8 @@ export const acceptDocument = (
 ): Acceptance => {
   const shape = verifyRouterDocument(value);
   if (shape.length > 0) return refused(shape);
-  const document = inForce === null ? (value as RouterDocument) : shareItems(inForce, value as RouterDocument);
+  const document =
+    inForce === null ? (value as RouterDocument) : shareItems(inForce, value as RouterDocument);
   const problems = verifies.flatMap((verify) => verify(document));
   return problems.length > 0 ? refused(problems) : { outcome: 'accepted', document };
 };

@@ -13,7 +13,8 @@ export const itemsInScope = <Name extends CollectionName>(
 ): readonly (readonly [index: number, item: CollectionItem<Name>])[] => {
   const items = document[name] as readonly CollectionItem<Name>[];
   // What a leg is decides about every item that names its addresses.
-  if (scope === undefined || scope.legs !== undefined) return items.map((item, index) => [index, item] as const);
+  if (scope === undefined || scope.legs !== undefined)
+    return items.map((item, index) => [index, item] as const);
   const ids = scope[name];
   if (ids === undefined || ids.size === 0) return [];
   return [...ids].flatMap((id) => {
@@ -22,6 +23,9 @@ export const itemsInScope = <Name extends CollectionName>(
     return item === undefined ? [] : [[index, item] as const];
   });
 };
+
+/** Whether all items of a collection are to be checked. */
+export const isWhole = (scope: Scope | undefined): boolean => scope === undefined || scope.legs !== undefined;
 
 /** Place of an id in a collection, which is in ascending order; -1 when it is not there. */
 export const indexOf = (items: readonly { readonly id: string }[], id: string): number => {
@@ -153,7 +157,13 @@ const none: readonly Problem[] = [];
 export const matchingProblems = (rule: Matching, pointer: string): readonly Problem[] => {
   const { protocol, ports, icmp } = rule;
   // The one form that comes by the ten thousand.
-  if (icmp === undefined && ports !== undefined && ports.first <= ports.last && protocol !== 'icmp' && protocol !== 'all') {
+  if (
+    icmp === undefined &&
+    ports !== undefined &&
+    ports.first <= ports.last &&
+    protocol !== 'icmp' &&
+    protocol !== 'all'
+  ) {
     return none;
   }
   const problems = rangeProblems(ports, `${pointer}/ports`);
@@ -213,3 +223,21 @@ export const sizeProblems = (pointer: string, size: number, most: number, hint: 
           hint,
         },
       ];
+
+/** Who has a key that only one may have: the first two of each, so that the first of a pair finds the second. */
+export class Holders {
+  readonly #firstTwo = new Map<string, string[]>();
+
+  add(key: string, id: string): void {
+    const holders = this.#firstTwo.get(key);
+    if (holders === undefined) this.#firstTwo.set(key, [id]);
+    else if (holders.length < 2) holders.push(id);
+  }
+
+  /** Another holder of the key. Where everything is checked (`whole`), each pair is told once: by its later. */
+  otherThan(id: string, key: string, whole: boolean): string | undefined {
+    const [first, second] = this.#firstTwo.get(key) ?? [];
+    if (first !== id) return first;
+    return whole ? undefined : second;
+  }
+}

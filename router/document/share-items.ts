@@ -21,7 +21,10 @@ interface Identified {
   readonly id: string;
 }
 
-const shareCollection = (before: readonly Identified[], next: readonly Identified[]): readonly Identified[] => {
+const shareCollection = (
+  before: readonly Identified[],
+  next: readonly Identified[],
+): readonly Identified[] => {
   let at = 0;
   let same = before.length === next.length;
   const shared = next.map((item, index) => {

@@ -75,9 +75,7 @@ export const egressDestinations = (rule: EgressRule): readonly Interval[] =>
 const coversLeg = (rule: EgressRule, leg: Leg): boolean => {
   const networks = ipv4AddressesOf(leg).map(prefixInterval);
   const sources = egressSources(rule, leg);
-  return networks.every(([first, last]) =>
-    sources.some((source) => source[0] <= first && source[1] >= last),
-  );
+  return networks.every(([first, last]) => sources.some((source) => source[0] <= first && source[1] >= last));
 };
 
 const elementsOf = (rule: EgressRule, leg: Leg | undefined, { element, region }: ElementSink): void => {

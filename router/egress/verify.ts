@@ -1,5 +1,12 @@
 import type { EgressRule, Leg, Problem, RouterDocument } from 'documents';
-import { itemsInScope, matchingKey, matchingProblems, sizeProblems } from '../document/checks.ts';
+import {
+  Holders,
+  isWhole,
+  itemsInScope,
+  matchingKey,
+  matchingProblems,
+  sizeProblems,
+} from '../document/checks.ts';
 import type { Scope } from '../feature.ts';
 import { ipv4AddressesOf } from '../legs/render.ts';
 import { prefixInterval } from '../ruleset/key-text.ts';
@@ -9,7 +16,8 @@ const MOST_PAIRS = 4096;
 /** Pairs of source and destination of all rules together. */
 const MOST_REGIONS = 65_536;
 
-const keyOf = (rule: EgressRule): string => `${rule.leg} ${matchingKey(rule, rule.sources, rule.destinations)}`;
+const keyOf = (rule: EgressRule): string =>
+  `${rule.leg} ${matchingKey(rule, rule.sources, rule.destinations)}`;
 
 const sourceProblems = (rule: EgressRule, leg: Leg, pointer: string): Problem[] => {
   const networks = ipv4AddressesOf(leg).map(prefixInterval);
@@ -45,26 +53,27 @@ export const verifyEgress = (document: RouterDocument, scope?: Scope): Problem[]
         ];
   const problems: Problem[] = [];
   const policies = itemsInScope(document, 'egressPolicies', scope);
+  const byLeg = new Holders();
+  for (const policy of document.egressPolicies) byLeg.add(policy.leg, policy.id);
   for (const [index, policy] of policies) {
     problems.push(...notGuest(policy.leg, `/egressPolicies/${index}/leg`));
-    const other = document.egressPolicies.find((one) => one.leg === policy.leg && one.id !== policy.id);
-    if (other !== undefined && other.id < policy.id) {
+    const other = byLeg.otherThan(policy.id, policy.leg, isWhole(scope));
+    if (other !== undefined) {
       problems.push({
         pointer: `/egressPolicies/${index}`,
         code: 'duplicate-policy',
-        message: `Leg ${policy.leg} has the egress policies ${other.id} and ${policy.id}`,
+        message: `Leg ${policy.leg} has the egress policies ${other} and ${policy.id}`,
         hint: 'Give every leg one policy.',
       });
     }
   }
   const checked = itemsInScope(document, 'egressRules', scope);
   if (checked.length === 0) return problems;
-  const seen = new Map<string, string>();
+  const seen = new Holders();
   let total = 0;
   for (const rule of document.egressRules) {
     total += rule.sources.length * rule.destinations.length;
-    const key = keyOf(rule);
-    if (!seen.has(key)) seen.set(key, rule.id);
+    seen.add(keyOf(rule), rule.id);
   }
   for (const [index, rule] of checked) {
     const pointer = `/egressRules/${index}`;
@@ -80,8 +89,8 @@ export const verifyEgress = (document: RouterDocument, scope?: Scope): Problem[]
         'Join prefixes, or make several rules of it.',
       ),
     );
-    const other = seen.get(keyOf(rule));
-    if (other !== undefined && other !== rule.id) {
+    const other = seen.otherThan(rule.id, keyOf(rule), isWhole(scope));
+    if (other !== undefined) {
       problems.push({
         pointer,
         code: 'duplicate-rule',
@@ -90,6 +99,8 @@ export const verifyEgress = (document: RouterDocument, scope?: Scope): Problem[]
       });
     }
   }
-  problems.push(...sizeProblems('/egressRules', total, MOST_REGIONS, 'Join prefixes of sources and destinations.'));
+  problems.push(
+    ...sizeProblems('/egressRules', total, MOST_REGIONS, 'Join prefixes of sources and destinations.'),
+  );
   return problems;
 };

@@ -1,5 +1,6 @@
-import type { FirewallRule, Problem, RouterDocument } from 'documents';
+import type { FirewallRule, Leg, Problem, RouterDocument } from 'documents';
 import {
+  isWhole,
   itemsInScope,
   matchingKey,
   matchingProblems,
@@ -7,6 +8,7 @@ import {
   publicAddressProblems,
   sizeProblems,
 } from '../document/checks.ts';
+import { PortIndex } from '../document/port-index.ts';
 import type { Scope } from '../feature.ts';
 
 /** Ranges and prefixes of all rules together: they go into an interval set, which deletes slowly when it is large. */
@@ -47,39 +49,76 @@ const regionProblems = (rules: readonly FirewallRule[]): Problem[] => {
   ];
 };
 
+/** Problems of one rule by itself. */
+const ruleProblems = (
+  held: ReadonlyMap<string, Leg>,
+  rule: FirewallRule,
+  index: number,
+): readonly Problem[] => {
+  const known = held.has(rule.publicAddress);
+  // The one form that comes by the ten thousand.
+  if (
+    known &&
+    isExact(rule) &&
+    rule.icmp === undefined &&
+    rule.protocol !== 'icmp' &&
+    rule.protocol !== 'all'
+  ) {
+    return none;
+  }
+  const pointer = `/firewallRules/${index}`;
+  return [
+    ...publicAddressProblems(held, rule.publicAddress, `${pointer}/publicAddress`),
+    ...matchingProblems(rule, pointer),
+  ];
+};
+
+const none: readonly Problem[] = [];
+
+const verifyAll = (rules: readonly FirewallRule[], held: ReadonlyMap<string, Leg>): Problem[] => {
+  const problems: Problem[] = [];
+  const ports = new PortIndex();
+  const exact = new Set<number>();
+  const others = new Map<string, string>();
+  for (const [index, rule] of rules.entries()) {
+    const own = ruleProblems(held, rule, index);
+    if (own.length > 0) problems.push(...own);
+    if (isExact(rule)) {
+      const port = rule.ports?.first ?? 0;
+      const key = ports.keyOf(rule.publicAddress, rule.protocol, port);
+      if (exact.has(key)) {
+        const text = keyOf(rule);
+        problems.push(duplicate(index, rule, rules.find((one) => keyOf(one) === text)?.id ?? rule.id));
+      }
+      exact.add(key);
+      continue;
+    }
+    const key = keyOf(rule);
+    const other = others.get(key);
+    if (other === undefined) others.set(key, rule.id);
+    else problems.push(duplicate(index, rule, other));
+  }
+  return others.size === 0 ? problems : [...problems, ...regionProblems(rules)];
+};
+
 /** Problems of the firewall rules. With `scope`, of the rules named there, against all. */
 export const verifyFirewall = (document: RouterDocument, scope?: Scope): Problem[] => {
+  if (isWhole(scope)) return verifyAll(document.firewallRules, publicAddressesOf(document.legs));
   const checked = itemsInScope(document, 'firewallRules', scope);
   if (checked.length === 0) return [];
   const held = publicAddressesOf(document.legs);
   const problems: Problem[] = [];
   for (const [index, rule] of checked) {
-    if (!held.has(rule.publicAddress)) {
-      const pointer = `/firewallRules/${index}/publicAddress`;
-      problems.push(...publicAddressProblems(held, rule.publicAddress, pointer));
-    }
-    problems.push(...matchingProblems(rule, `/firewallRules/${index}`));
-  }
-  if (checked.length === document.firewallRules.length) {
-    const seen = new Map<string, string>();
-    for (const [index, rule] of checked) {
-      const key = keyOf(rule);
-      const other = seen.get(key);
-      if (other === undefined) seen.set(key, rule.id);
-      else problems.push(duplicate(index, rule, other));
-    }
-  } else {
-    for (const [index, rule] of checked) {
-      const key = keyOf(rule);
-      const other = document.firewallRules.find(
-        (one) =>
-          one.publicAddress === rule.publicAddress &&
-          one.ports?.first === rule.ports?.first &&
-          one.id !== rule.id &&
-          keyOf(one) === key,
-      );
-      if (other !== undefined) problems.push(duplicate(index, rule, other.id));
-    }
+    problems.push(...ruleProblems(held, rule, index));
+    const key = keyOf(rule);
+    const other = document.firewallRules.find(
+      (one) =>
+        one.publicAddress === rule.publicAddress &&
+        one.ports?.first === rule.ports?.first &&
+        one.id !== rule.id &&
+        keyOf(one) === key,
+    );
+    if (other !== undefined) problems.push(duplicate(index, rule, other.id));
   }
   if (checked.some(([, rule]) => !isExact(rule))) problems.push(...regionProblems(document.firewallRules));
   return problems;

@@ -11,7 +11,7 @@ const INTERVAL = 30_000;
  * Every so many rounds the configuration is compared too: listing a ruleset of 30,000 rules takes seconds in which nothing
  * can be applied. What others change is noticed by events long before (observe/drift.ts); this is to be sure.
  */
-const THOROUGH_EVERY = 20;
+const THOROUGH_EVERY = 30;
 
 /** Whose health it is. */
 export interface HealthSubject {
@@ -26,7 +26,9 @@ const checkConfiguration = async ({ drift }: HealthSubject): Promise<Finding[]> 
   if (text === '') return [finding('configuration', 'pass', 'is what the document says')];
   const lines = text.split('\n');
   const shown = lines.slice(0, 5).join('; ');
-  return [finding('configuration', 'warn', `differs from the document: ${shown}${lines.length > 5 ? ' ...' : ''}`)];
+  return [
+    finding('configuration', 'warn', `differs from the document: ${shown}${lines.length > 5 ? ' ...' : ''}`),
+  ];
 };
 
 /**

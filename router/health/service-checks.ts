@@ -39,11 +39,14 @@ export const checkHaproxy = async (system: System, { loadBalancers }: RouterDocu
   const condition = service(system, 'haproxy').condition;
   if (condition === null) return [];
   if (condition.status !== 'True') return [finding('haproxy', 'fail', condition.message)];
-  if ((await loadedStructure(system)) === null) return [finding('haproxy', 'fail', 'its socket does not answer')];
+  if ((await loadedStructure(system)) === null)
+    return [finding('haproxy', 'fail', 'its socket does not answer')];
   const running = await runningServers(system);
   const balancers = loadBalancers.map(({ id, members }) => {
     const serving = members.filter(({ draining }) => !draining);
-    const down = serving.filter((member) => running.get(id)?.get(member.id)?.up === false).map((member) => member.id);
+    const down = serving
+      .filter((member) => running.get(id)?.get(member.id)?.up === false)
+      .map((member) => member.id);
     const name = `load balancer ${id}`;
     if (serving.length === 0) return finding(name, 'warn', 'has no member that takes connections');
     if (down.length === serving.length) return finding(name, 'fail', 'no member answers its health checks');
@@ -55,10 +58,13 @@ export const checkHaproxy = async (system: System, { loadBalancers }: RouterDocu
 
 const statusOf = (address: string, port: number): Promise<number | null> =>
   new Promise((resolve) => {
-    const request = get({ host: address, port, path: '/latest/', timeout: ANSWER_WITHIN, agent: false }, (response) => {
-      response.resume();
-      resolve(response.statusCode ?? null);
-    });
+    const request = get(
+      { host: address, port, path: '/latest/', timeout: ANSWER_WITHIN, agent: false },
+      (response) => {
+        response.resume();
+        resolve(response.statusCode ?? null);
+      },
+    );
     request.on('timeout', () => request.destroy());
     request.on('error', () => resolve(null));
   });
@@ -66,10 +72,15 @@ const statusOf = (address: string, port: number): Promise<number | null> =>
 /** The metadata service by a real request to each listener; "not found" is an answer, for the router is no guest. */
 export const checkMetadata = async (system: System): Promise<Finding[]> => {
   const server = metadataServer(system);
-  const listeners = (server.current?.listeners ?? []).flatMap((address) => [80, 8080].map((port) => ({ address, port })));
+  const listeners = (server.current?.listeners ?? []).flatMap((address) =>
+    [80, 8080].map((port) => ({ address, port })),
+  );
   if (listeners.length === 0) return [];
   const answers = await Promise.all(
-    listeners.map(async ({ address, port }) => ({ name: `${address}:${port}`, status: await statusOf(address, port) })),
+    listeners.map(async ({ address, port }) => ({
+      name: `${address}:${port}`,
+      status: await statusOf(address, port),
+    })),
   );
   const silent = answers.filter(({ status }) => status === null).map(({ name }) => name);
   return [

@@ -1,5 +1,6 @@
 import { readFile, statfs } from 'node:fs/promises';
 import type { RouterDocument } from 'documents';
+import { neighbours } from 'node-netlink';
 import type { System } from '../system.ts';
 import { type Finding, finding } from './finding.ts';
 
@@ -11,6 +12,18 @@ const LITTLE_DISK = 500 * MEGABYTE;
 const LEAST_MEMORY = 0.02;
 const LITTLE_MEMORY = 0.05;
 
+/** Whether traffic to a next hop was answered within the last half minute or so: the kernel knows, and asking it is free. */
+const isReachable = (system: System, device: string, gateway: string): boolean => {
+  try {
+    return system.route
+      .dump(neighbours.dump({ dev: device }))
+      .some(({ address, state }) => address === gateway && state === 'reachable');
+  } catch {
+    // No such device: the probe says so.
+    return false;
+  }
+};
+
 /**
  * Each leg's next hop, by ARP: that is what a gateway must answer to be one, whether or not it answers pings. An IPv6 next
  * hop is pinged, which begins with its neighbour discovery.
@@ -19,11 +32,12 @@ export const checkGateways = (system: System, { legs }: RouterDocument): Promise
   Promise.all(
     legs.flatMap(({ device, gateways }) =>
       gateways.map(async (gateway) => {
+        const name = `gateway ${device}`;
+        if (isReachable(system, device, gateway)) return finding(name, 'pass', `${gateway} answers`);
         const [program, args] = gateway.includes(':')
           ? ['/usr/bin/ping', ['-6', '-n', '-q', '-c', '1', '-W', '2', '-I', device, gateway]]
           : ['/usr/bin/arping', ['-q', '-f', '-w', '2', '-I', device, gateway]];
         const { exitCode } = await system.exec.run(program as string, args as string[], { timeout: 5_000 });
-        const name = `gateway ${device}`;
         return exitCode === 0
           ? finding(name, 'pass', `${gateway} answers`)
           : finding(name, 'fail', `${gateway} does not answer on ${device}`);
@@ -42,7 +56,8 @@ export const checkDisk = async (system: System): Promise<Finding[]> => {
 /** Memory of the machine the router runs on, and how much of it the daemon has. */
 export const checkMemory = async (): Promise<Finding[]> => {
   const text = await readFile('/proc/meminfo', 'utf8');
-  const kilobytes = (name: string): number => Number(new RegExp(`^${name}: +(\\d+) kB$`, 'm').exec(text)?.[1] ?? Number.NaN);
+  const kilobytes = (name: string): number =>
+    Number(new RegExp(`^${name}: +(\\d+) kB$`, 'm').exec(text)?.[1] ?? Number.NaN);
   const available = kilobytes('MemAvailable') / kilobytes('MemTotal');
   const status = available < LEAST_MEMORY ? 'fail' : available < LITTLE_MEMORY ? 'warn' : 'pass';
   const own = Math.round(process.memoryUsage.rss() / MEGABYTE);

@@ -118,7 +118,10 @@ export const applyLegs = async (system: System, next: RenderedLegs): Promise<App
 /** What {@link applyLegs} would change. */
 export const diffLegs = async (system: System, next: RenderedLegs): Promise<string> => {
   const { steps, waiting } = planLinks(system, next.links);
-  return [...steps.map(({ sentence }) => `link: ${sentence}`), ...waiting.map(({ message }) => `# ${message}`)]
+  return [
+    ...steps.map(({ sentence }) => `link: ${sentence}`),
+    ...waiting.map(({ message }) => `# ${message}`),
+  ]
     .map((line) => `${line}\n`)
     .join('');
 };

@@ -1,6 +1,7 @@
 import type { Leg } from 'documents';
+import { networkOf, type Prefix } from 'ip';
 import { type Chain, type Fragment, part, type SetDeclaration } from '../ruleset/fragment.ts';
-import { addressText, hostOf, prefixInterval } from '../ruleset/key-text.ts';
+import { hostOf } from '../ruleset/key-text.ts';
 import type { LegsDocument } from './schema.ts';
 
 /** IPv4 addresses of a leg, with their lengths, the primary first. */
@@ -79,7 +80,6 @@ const sets: readonly SetDeclaration[] = [
   { name: 'arrivals', kind: 'map', type: 'ifname : verdict' },
   { name: 'local_arrivals', kind: 'map', type: 'ifname : verdict' },
   { name: 'outer_legs', kind: 'set', type: 'ifname' },
-  { name: 'guest_sources', kind: 'set', type: 'ifname . ipv4_addr', interval: true },
   { name: 'gateways', kind: 'set', type: 'ifname . ipv4_addr' },
   { name: 'gateway_of', kind: 'map', type: 'ifname : ipv4_addr' },
   { name: 'hairpins', kind: 'set', type: 'ifname . ifname' },
@@ -102,12 +102,7 @@ const chains: readonly Chain[] = [
   },
   {
     name: 'from_guest',
-    rules: [
-      'iifname . ip saddr != @guest_sources goto unaddressed',
-      KNOWN_CONNECTIONS,
-      'ip daddr != @addresses_in accept',
-      'goto firewall',
-    ],
+    rules: [KNOWN_CONNECTIONS, 'ip daddr != @addresses_in accept', 'goto firewall'],
   },
   // A guest without an address may ask for one, and nothing else.
   { name: 'unaddressed', rules: ['ip saddr 0.0.0.0 udp dport 67 accept', 'drop'] },
@@ -150,10 +145,24 @@ const chains: readonly Chain[] = [
   },
 ];
 
+const sourceChainName = (leg: Leg): string => `leg_${leg.device.replaceAll('-', '_')}`;
+
+/**
+ * Lets in what comes from the leg's own networks. A chain for each leg, because every packet of a guest passes here: a
+ * comparison with a constant costs a tenth of a lookup in an interval set.
+ */
+const sourceChain = (leg: Leg): Chain => ({
+  name: sourceChainName(leg),
+  rules: [
+    ...ipv4AddressesOf(leg).map((address) => `ip saddr ${networkOf(address as Prefix)} goto from_guest`),
+    'goto unaddressed',
+  ],
+});
+
 /** The legs' part of the table: who is who, the closed doors, and the counters of the public addresses. */
 export const renderLegsFragment = (document: LegsDocument): Fragment => ({
   sets,
-  chains,
+  chains: [...chains, ...document.legs.filter(({ role }) => role === 'guest').map(sourceChain)],
   parts: [
     part<Leg>({
       name: 'legs',
@@ -163,11 +172,10 @@ export const renderLegsFragment = (document: LegsDocument): Fragment => ({
         const device = `"${leg.device}"`;
         const addresses = ipv4AddressesOf(leg);
         if (leg.role === 'guest') {
-          element('arrivals', device, 'goto from_guest');
+          element('arrivals', device, `goto ${sourceChainName(leg)}`);
           element('local_arrivals', device, 'goto local_from_guest');
           element('hairpins', `${device} . ${device}`);
           for (const address of addresses) {
-            element('guest_sources', `${device} . ${addressText(prefixInterval(address))}`);
             element('gateways', `${device} . ${hostOf(address)}`);
           }
           if (addresses[0] !== undefined) element('gateway_of', device, hostOf(addresses[0]));

@@ -53,7 +53,9 @@ const applyServers = async (system: System, next: RenderedLoadBalancers): Promis
       changes.flatMap(({ commands }) => commands),
     );
   }
-  const left = (await serverChanges(system, wantedServers(system, next))).filter(({ leaving }) => leaving !== true);
+  const left = (await serverChanges(system, wantedServers(system, next))).filter(
+    ({ leaving }) => leaving !== true,
+  );
   if (left.length === 0) return sentences;
   const what = left.map(({ sentence }) => sentence).join(', ');
   throw new ServiceError('service-protocol', `haproxy does not take over: ${what}. It says: ${answer}`);
@@ -65,15 +67,27 @@ export const check = async (system: System, next: RenderedLoadBalancers): Promis
   if (next.configuration === (await system.files.read(configurationPath(system)))) return [];
   const words = await checkConfiguration(system, next.configuration);
   if (words === null) return [];
-  const hint = 'Correct what it names; if nothing in the document explains it, the installed haproxy is another one than 2.6.';
-  return [{ pointer: '/loadBalancers', code: 'haproxy-refuses', message: `haproxy refuses the configuration: ${words}`, hint }];
+  const hint =
+    'Correct what it names; if nothing in the document explains it, the installed haproxy is another one than 2.6.';
+  return [
+    {
+      pointer: '/loadBalancers',
+      code: 'haproxy-refuses',
+      message: `haproxy refuses the configuration: ${words}`,
+      hint,
+    },
+  ];
 };
 
 /** Difference of the configuration file, and the commands the running haproxy would get. */
 export const diff = async (system: System, next: RenderedLoadBalancers): Promise<string> => {
   const path = configurationPath(system);
   const before = await system.files.read(path);
-  const text = textDiff(`haproxy/${haproxyPaths.configuration}`, before, next.configuration === '' ? null : next.configuration);
+  const text = textDiff(
+    `haproxy/${haproxyPaths.configuration}`,
+    before,
+    next.configuration === '' ? null : next.configuration,
+  );
   if (next.configuration === '') return text;
   const loaded = await loadedStructure(system);
   if (loaded === null) return `${text}haproxy: start\n`;
@@ -87,7 +101,9 @@ export const diff = async (system: System, next: RenderedLoadBalancers): Promise
 const withdraw = async (system: System, next: RenderedLoadBalancers): Promise<Applied> => {
   const stopped = await service(system, 'haproxy').stop(haproxyProgram(system, next.subject), 'SIGUSR1');
   const removed = await system.files.remove(configurationPath(system));
-  return { changes: stopped || removed ? ['haproxy is no longer needed: it ends with its last connection'] : [] };
+  return {
+    changes: stopped || removed ? ['haproxy is no longer needed: it ends with its last connection'] : [],
+  };
 };
 
 const bringAbout = async (system: System, next: RenderedLoadBalancers): Promise<Applied> => {

@@ -104,7 +104,10 @@ export const reload = async (system: System, structure: string): Promise<void> =
       if (clock.now() - asked < MASTER_SETTLES) continue;
       const now = await failedReloads(system);
       if (failed !== null && now !== null && now > failed) {
-        throw new ServiceError('service-protocol', 'haproxy refused the new configuration; the old worker goes on');
+        throw new ServiceError(
+          'service-protocol',
+          'haproxy refused the new configuration; the old worker goes on',
+        );
       }
     }
   }

@@ -33,12 +33,16 @@ const rendered = (member: LoadBalancerMember): RenderedServer => ({
 });
 
 /** `structure` goes into the description, and is computed from the text it is left out of. */
-const global = (structure: string): string => `# Written from the router document. Changes made here are undone.
+const global = (
+  structure: string,
+): string => `# Written from the router document. Changes made here are undone.
 global
   description ${structure}
   user haproxy
   group haproxy
   chroot ${haproxyPaths.jail}
+  # As many threads as a router has processors would be memory for every router of a large host.
+  nbthread 2
   maxconn 8000
   # Where fewer files may be open, serve fewer connections instead of none.
   no strict-limits
@@ -89,7 +93,11 @@ export const render = ({ id, loadBalancers }: LoadBalancerPart): RenderedLoadBal
   if (loadBalancers.length === 0) {
     return { subject: id, structure: '', backends: new Map(), configuration: '' };
   }
-  const sections = loadBalancers.map((balancer) => ({ id: balancer.id, text: section(balancer), servers: balancer.members.map(rendered) }));
+  const sections = loadBalancers.map((balancer) => ({
+    id: balancer.id,
+    text: section(balancer),
+    servers: balancer.members.map(rendered),
+  }));
   const hash = createHash('sha256').update(global(''));
   for (const { text } of sections) hash.update(text);
   const structure = `structure-${hash.digest('hex').slice(0, 16)}`;
@@ -98,6 +106,7 @@ export const render = ({ id, loadBalancers }: LoadBalancerPart): RenderedLoadBal
     structure,
     backends: new Map(sections.map(({ id: backend, servers }) => [backend, servers])),
     configuration:
-      global(structure) + sections.map(({ text, servers }) => text + servers.map(serverLine).join('')).join(''),
+      global(structure) +
+      sections.map(({ text, servers }) => text + servers.map(serverLine).join('')).join(''),
   };
 };

@@ -86,7 +86,10 @@ const adjust = (backend: string, server: RenderedServer, running: RunningServer)
     });
   }
   if (running.maintenance) {
-    changes.push({ sentence: `member ${name} back in service`, commands: [`set server ${name} state ready`] });
+    changes.push({
+      sentence: `member ${name} back in service`,
+      commands: [`set server ${name} state ready`],
+    });
   }
   return changes;
 };

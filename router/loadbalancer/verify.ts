@@ -7,7 +7,9 @@ const listener = ({ publicAddress, port }: LoadBalancer): string => `${publicAdd
 
 /** Members of one balancer: unique, and guests of this router. */
 const memberProblems = (balancer: LoadBalancer, pointer: string, document: LoadBalancerPart): Problem[] => {
-  const guestAddresses = document.legs.filter(({ role }) => role === 'guest').flatMap(({ addresses }) => addresses as Prefix[]);
+  const guestAddresses = document.legs
+    .filter(({ role }) => role === 'guest')
+    .flatMap(({ addresses }) => addresses as Prefix[]);
   const networks = guestAddresses.map((address) => networkOf(address));
   const own = new Set(guestAddresses.map((address) => String(addressOfPrefix(address))));
   const problems: Problem[] = [];
@@ -54,7 +56,10 @@ const memberProblems = (balancer: LoadBalancer, pointer: string, document: LoadB
 };
 
 /** Listeners among each other and on the legs. */
-const listenerProblems = (document: LoadBalancerPart, wanted: (balancer: LoadBalancer) => boolean): Problem[] => {
+const listenerProblems = (
+  document: LoadBalancerPart,
+  wanted: (balancer: LoadBalancer) => boolean,
+): Problem[] => {
   const publicAddresses = new Set(
     document.legs
       .filter(({ role }) => role === 'public')

@@ -33,7 +33,10 @@ const keyAnswer = (guest: RenderedGuest, [key = '', ...rest]: readonly string[])
  * line), `/latest/meta-data/<name>`, and `/latest/<name>` as its first versions had it.
  */
 export const answer = (guest: RenderedGuest, path: string): Answer => {
-  const [version, ...parts] = path.replace(/[?#].*$/, '').split('/').filter((part) => part !== '');
+  const [version, ...parts] = path
+    .replace(/[?#].*$/, '')
+    .split('/')
+    .filter((part) => part !== '');
   if (version === undefined) return text('latest');
   if (!VERSION.test(version)) return notFound;
   const [first, ...rest] = parts;

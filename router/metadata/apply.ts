@@ -27,7 +27,8 @@ const guestChanges = (before: RenderedMetadata | null, next: RenderedMetadata): 
   const sentences: string[] = [];
   for (const [address, guest] of next.guests) {
     const old = before?.guests.get(address);
-    if (old === undefined || old.id !== guest.id) sentences.push(`metadata of ${guest.instance} at ${address}`);
+    if (old === undefined || old.id !== guest.id)
+      sentences.push(`metadata of ${guest.instance} at ${address}`);
     else if (!same(old, guest)) sentences.push(`metadata of ${guest.instance} at ${address} changed`);
   }
   for (const [address, { instance }] of before?.guests ?? []) {
@@ -41,9 +42,15 @@ export const diff = (system: System, next: RenderedMetadata): Promise<string> =>
   const server = metadataServer(system);
   const before = server.current;
   const lines = [
-    ...next.listeners.filter((address) => before?.listeners.includes(address) !== true).map((address) => `+ listen on ${address}`),
-    ...(before?.listeners ?? []).filter((address) => !next.listeners.includes(address)).map((address) => `- listen on ${address}`),
-    ...server.missing.filter((name) => next.listeners.some((address) => name.startsWith(`${address}:`))).map((name) => `+ listen on ${name} (not bound)`),
+    ...next.listeners
+      .filter((address) => before?.listeners.includes(address) !== true)
+      .map((address) => `+ listen on ${address}`),
+    ...(before?.listeners ?? [])
+      .filter((address) => !next.listeners.includes(address))
+      .map((address) => `- listen on ${address}`),
+    ...server.missing
+      .filter((name) => next.listeners.some((address) => name.startsWith(`${address}:`)))
+      .map((name) => `+ listen on ${name} (not bound)`),
     ...guestChanges(before, next),
   ];
   return Promise.resolve(lines.map((line) => `metadata: ${line}\n`).join(''));

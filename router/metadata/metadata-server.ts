@@ -30,7 +30,11 @@ const plain = (response: ServerResponse, status: number, body: string): void => 
   response.end(body);
 };
 
-const deliver = (request: IncomingMessage, response: ServerResponse, { status, type, body }: Answer): void => {
+const deliver = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  { status, type, body }: Answer,
+): void => {
   response.writeHead(status, { 'content-type': type, 'content-length': body.length });
   response.end(request.method === 'HEAD' ? undefined : body);
 };
@@ -62,7 +66,9 @@ export class MetadataServer {
 
   /** Addresses and ports that are wanted but not bound. */
   get missing(): readonly string[] {
-    return this.#listeners.filter(({ server }) => !server.listening).map(({ address, port }) => `${address}:${port}`);
+    return this.#listeners
+      .filter(({ server }) => !server.listening)
+      .map(({ address, port }) => `${address}:${port}`);
   }
 
   /** Answers by `next` from now on, and listens where it says. Returns what was opened and closed. */
@@ -85,7 +91,10 @@ export class MetadataServer {
       changes.push(`metadata no longer listens on ${listener.address}:${listener.port}`);
     }
     const opened = wanted
-      .filter(({ address, port }) => !kept.some((listener) => listener.address === address && listener.port === port))
+      .filter(
+        ({ address, port }) =>
+          !kept.some((listener) => listener.address === address && listener.port === port),
+      )
       .map(({ address, port }) => this.#listener(address, port));
     this.#listeners = [...kept, ...opened];
     await Promise.all(opened.map((listener) => this.#open(listener)));

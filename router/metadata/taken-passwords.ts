@@ -11,7 +11,9 @@ const digest = (password: string): string => createHash('sha256').update(passwor
  */
 export class TakenPasswords {
   readonly #system: System;
-  #taken: Map<string, string> | null = null;
+  #loaded: Promise<Map<string, string>> | null = null;
+  /** Guests boot together: their answers are written one after the other. */
+  #queue: Promise<unknown> = Promise.resolve();
 
   constructor(system: System) {
     this.#system = system;
@@ -24,47 +26,62 @@ export class TakenPasswords {
   }
 
   /** Erases a guest's password; true when it was there. */
-  async take(guest: RenderedGuest): Promise<boolean> {
-    const password = await this.offered(guest);
-    if (password === null) return false;
-    (await this.#load()).set(guest.id, digest(password));
-    await this.#save();
-    return true;
+  take(guest: RenderedGuest): Promise<boolean> {
+    return this.#next(async () => {
+      const password = await this.offered(guest);
+      if (password === null) return false;
+      const taken = await this.#load();
+      await this.#save(new Map(taken).set(guest.id, digest(password)));
+      return true;
+    });
   }
 
   /** Forgets what no longer stands in the document, and returns the guests whose taken password still does. */
-  async settle({ guests }: RenderedMetadata): Promise<readonly RenderedGuest[]> {
-    const taken = await this.#load();
-    if (taken.size === 0) return [];
-    const still = [...guests.values()].filter(
-      ({ id, password }) => password !== null && taken.get(id) === digest(password),
-    );
-    if (still.length !== taken.size) {
-      this.#taken = new Map(still.map(({ id }) => [id, taken.get(id) as string]));
-      await this.#save();
-    }
-    return still;
+  settle({ guests }: RenderedMetadata): Promise<readonly RenderedGuest[]> {
+    return this.#next(async () => {
+      const taken = await this.#load();
+      if (taken.size === 0) return [];
+      const still = [...guests.values()].filter(
+        ({ id, password }) => password !== null && taken.get(id) === digest(password),
+      );
+      if (still.length !== taken.size) {
+        await this.#save(new Map(still.map(({ id }) => [id, taken.get(id) as string])));
+      }
+      return still;
+    });
+  }
+
+  #next<Result>(task: () => Promise<Result>): Promise<Result> {
+    const result = this.#queue.then(task);
+    this.#queue = result.catch(() => undefined);
+    return result;
   }
 
   get #path(): string {
     return join(this.#system.directory, 'metadata', 'taken-passwords.json');
   }
 
-  async #load(): Promise<Map<string, string>> {
-    if (this.#taken !== null) return this.#taken;
-    const text = await this.#system.files.read(this.#path);
-    let entries: [string, string][] = [];
-    try {
-      entries = Object.entries(JSON.parse(text ?? '{}') as Record<string, string>);
-    } catch {
-      // Files are replaced whole, so this is somebody's doing. A password given twice is better than none at all.
-    }
-    this.#taken = new Map(entries);
-    return this.#taken;
+  #load(): Promise<Map<string, string>> {
+    this.#loaded ??= this.#read().catch((error: unknown) => {
+      this.#loaded = null;
+      throw error;
+    });
+    return this.#loaded;
   }
 
-  async #save(): Promise<void> {
-    const text = JSON.stringify(Object.fromEntries(this.#taken ?? []));
-    await this.#system.files.write(this.#path, `${text}\n`, 0o600);
+  async #read(): Promise<Map<string, string>> {
+    const text = await this.#system.files.read(this.#path);
+    try {
+      return new Map(Object.entries(JSON.parse(text ?? '{}') as Record<string, string>));
+    } catch {
+      // Files are replaced whole, so this is somebody's doing. A password given twice is better than none at all.
+      return new Map();
+    }
+  }
+
+  /** On disk first: what we say is erased must stay so. */
+  async #save(taken: Map<string, string>): Promise<void> {
+    await this.#system.files.write(this.#path, `${JSON.stringify(Object.fromEntries(taken))}\n`, 0o600);
+    this.#loaded = Promise.resolve(taken);
   }
 }

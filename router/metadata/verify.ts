@@ -40,7 +40,10 @@ export const verify = (document: MetadataPart, scope?: Scope): Problem[] => {
         message: `Leg ${leg.id} is a ${leg.role} leg; metadata is for guests only`,
         hint: 'Use a guest leg.',
       });
-    } else if (leg !== undefined && !networks.some((network) => prefixContains(network, guest.address as IpAddress))) {
+    } else if (
+      leg !== undefined &&
+      !networks.some((network) => prefixContains(network, guest.address as IpAddress))
+    ) {
       problems.push({
         pointer: `${pointer}/address`,
         code: 'address-outside-prefix',

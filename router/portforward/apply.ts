@@ -9,8 +9,7 @@ type Translations = Pick<RouterDocument, 'portForwards' | 'staticNats'>;
 /** Whether a port forward or static NAT leads a connection where it goes. */
 const explains = (document: Translations, connection: Connection): boolean =>
   document.staticNats.some(
-    (nat) =>
-      nat.publicAddress === connection.destination && nat.guestAddress === connection.replySource,
+    (nat) => nat.publicAddress === connection.destination && nat.guestAddress === connection.replySource,
   ) ||
   document.portForwards.some(
     ({ publicAddress, protocol, publicPorts, guestAddress, guestPorts }) =>

@@ -1,5 +1,6 @@
 /** Who claims which ports of a public address: port forwards and static NATs must not meet. Load balancers check theirs. Pure. */
-import type { Problem, RouterDocument } from 'documents';
+import type { PortForward, Problem, StaticNat } from 'documents';
+import { PortIndex } from '../document/port-index.ts';
 
 /** A stretch of ports of an address that leads somewhere. */
 export interface Claim {
@@ -12,31 +13,25 @@ export interface Claim {
   readonly last: number;
 }
 
-/** Every claim of a document. */
-export const claimsOf = (
-  document: Pick<RouterDocument, 'portForwards' | 'staticNats'>,
-): Claim[] => [
-  ...document.portForwards.map(
-    ({ id, publicAddress, protocol, publicPorts }): Claim => ({
-      kind: 'port forward',
-      id,
-      address: publicAddress,
-      protocol,
-      first: publicPorts.first,
-      last: publicPorts.last,
-    }),
-  ),
-  ...document.staticNats.map(
-    ({ id, publicAddress }): Claim => ({
-      kind: 'static NAT',
-      id,
-      address: publicAddress,
-      protocol: null,
-      first: 1,
-      last: 65_535,
-    }),
-  ),
-];
+/** What a port forward claims. */
+export const forwardClaim = ({ id, publicAddress, protocol, publicPorts }: PortForward): Claim => ({
+  kind: 'port forward',
+  id,
+  address: publicAddress,
+  protocol,
+  first: publicPorts.first,
+  last: publicPorts.last,
+});
+
+/** What a static NAT claims: everything. */
+export const natClaim = ({ id, publicAddress }: StaticNat): Claim => ({
+  kind: 'static NAT',
+  id,
+  address: publicAddress,
+  protocol: null,
+  first: 1,
+  last: 65_535,
+});
 
 const meet = (a: Claim, b: Claim): boolean =>
   a.address === b.address &&
@@ -65,28 +60,40 @@ export const meeting = (claim: Claim, claims: readonly Claim[]): Claim | undefin
   claims.find((other) => meet(claim, other) && !(other.id === claim.id && other.kind === claim.kind));
 
 /** Every claim that meets another one, with it: by index and sorting, for documents as a whole. */
-export const meetings = (claims: readonly Claim[]): (readonly [later: Claim, earlier: Claim])[] => {
+export const meetings = (
+  forwards: readonly PortForward[],
+  nats: readonly StaticNat[],
+): (readonly [later: Claim, earlier: Claim])[] => {
   const found: (readonly [Claim, Claim])[] = [];
   const wide = new Map<string, Claim[]>();
-  const single = new Map<string, Claim>();
-  const singles: Claim[] = [];
-  for (const claim of claims) {
-    if (claim.first !== claim.last || claim.protocol === null) {
-      const list = wide.get(claim.address);
-      if (list === undefined) wide.set(claim.address, [claim]);
-      else list.push(claim);
+  const widen = (claim: Claim): void => {
+    const list = wide.get(claim.address);
+    if (list === undefined) wide.set(claim.address, [claim]);
+    else list.push(claim);
+  };
+  const ports = new PortIndex();
+  const single = new Set<number>();
+  for (const forward of forwards) {
+    const { publicAddress, protocol, publicPorts } = forward;
+    if (publicPorts.first !== publicPorts.last) {
+      widen(forwardClaim(forward));
       continue;
     }
-    const key = `${claim.address} ${claim.protocol} ${claim.first}`;
-    const other = single.get(key);
-    if (other === undefined) {
-      single.set(key, claim);
-      singles.push(claim);
-    } else found.push([claim, other]);
+    const key = ports.keyOf(publicAddress, protocol, publicPorts.first);
+    if (single.has(key)) {
+      const claim = forwardClaim(forward);
+      const other = meeting(claim, forwards.map(forwardClaim));
+      if (other !== undefined) found.push([claim, other]);
+    }
+    single.add(key);
   }
+  for (const nat of nats) widen(natClaim(nat));
   if (wide.size === 0) return found;
-  for (const claim of singles) {
-    const other = wide.get(claim.address)?.find((one) => meet(claim, one));
+  for (const forward of forwards) {
+    const list = wide.get(forward.publicAddress);
+    if (list === undefined || forward.publicPorts.first !== forward.publicPorts.last) continue;
+    const claim = forwardClaim(forward);
+    const other = list.find((one) => meet(claim, one));
     if (other !== undefined) found.push([claim, other]);
   }
   for (const list of wide.values()) {

@@ -2,7 +2,4 @@
 import type { RouterDocument } from 'documents';
 
 export { PortForward } from 'documents';
-export type PortForwardDocument = Pick<
-  RouterDocument,
-  'legs' | 'portForwards' | 'staticNats'
->;
+export type PortForwardDocument = Pick<RouterDocument, 'legs' | 'portForwards' | 'staticNats'>;

@@ -3,6 +3,7 @@ import {
   guestAddressProblems,
   guestNetworksOf,
   indexOf,
+  isWhole,
   itemsInScope,
   publicAddressesOf,
   publicAddressProblems,
@@ -10,7 +11,7 @@ import {
   sizeProblems,
 } from '../document/checks.ts';
 import type { Scope } from '../feature.ts';
-import { type Claim, claimProblem, claimsOf, meeting, meetings } from './claims.ts';
+import { type Claim, claimProblem, forwardClaim, meeting, meetings, natClaim } from './claims.ts';
 import { keepsPorts } from './render.ts';
 
 /** Entries that port forwards may take in the table. */
@@ -42,44 +43,45 @@ const conflicts = (document: RouterDocument, scope: Scope | undefined): Problem[
   } as const;
   const pointerOf = ({ kind, id }: Claim): string =>
     `/${collections[kind]}/${indexOf(document[collections[kind]], id)}`;
-  if (scope === undefined || scope.legs !== undefined) {
-    return meetings(claimsOf(document)).map(([claim, other]) => claimProblem(pointerOf(claim), claim, other));
+  if (isWhole(scope)) {
+    return meetings(document.portForwards, document.staticNats).map(([claim, other]) =>
+      claimProblem(pointerOf(claim), claim, other),
+    );
   }
-  const changed = claimsOf({
-    portForwards: itemsInScope(document, 'portForwards', scope).map(([, item]) => item),
-    staticNats: itemsInScope(document, 'staticNats', scope).map(([, item]) => item),
-  });
+  const changed = [
+    ...itemsInScope(document, 'portForwards', scope).map(([, item]) => forwardClaim(item)),
+    ...itemsInScope(document, 'staticNats', scope).map(([, item]) => natClaim(item)),
+  ];
   return changed.flatMap((claim) => {
     // Only what is on the same address is made into claims: the rest is told apart by one comparison each.
-    const other = meeting(
-      claim,
-      claimsOf({
-        portForwards: document.portForwards.filter((one) => one.publicAddress === claim.address),
-        staticNats: document.staticNats.filter((one) => one.publicAddress === claim.address),
-      }),
-    );
+    const other = meeting(claim, [
+      ...document.portForwards.filter((one) => one.publicAddress === claim.address).map(forwardClaim),
+      ...document.staticNats.filter((one) => one.publicAddress === claim.address).map(natClaim),
+    ]);
     return other === undefined ? [] : [claimProblem(pointerOf(claim), claim, other)];
   });
 };
 
 /** Problems of port forwards, and of everything that claims ports of a public address. */
 export const verifyPortForward = (document: RouterDocument, scope?: Scope): Problem[] => {
-  const checked = itemsInScope(document, 'portForwards', scope);
   const problems: Problem[] = [];
-  if (checked.length > 0) {
+  const whole = isWhole(scope);
+  const checked = whole ? [] : itemsInScope(document, 'portForwards', scope);
+  if (whole || checked.length > 0) {
     const held = publicAddressesOf(document.legs);
     const networks = guestNetworksOf(document.legs);
     const guests = new Map<string, readonly Problem[]>();
-    for (const [index, forward] of checked) {
+    const check = (forward: PortForward, index: number): void => {
       const { publicPorts, guestPorts, guestAddress } = forward;
       let guest = guests.get(guestAddress);
-      if (guest === undefined) guests.set(guestAddress, (guest = guestAddressProblems(networks, guestAddress, '')));
+      if (guest === undefined)
+        guests.set(guestAddress, (guest = guestAddressProblems(networks, guestAddress, '')));
       const right =
         guest.length === 0 &&
         held.has(forward.publicAddress) &&
         publicPorts.first <= publicPorts.last &&
         publicPorts.last - publicPorts.first === guestPorts.last - guestPorts.first;
-      if (right) continue;
+      if (right) return;
       const pointer = `/portForwards/${index}`;
       const ranges = [
         ...rangeProblems(publicPorts, `${pointer}/publicPorts`),
@@ -90,9 +92,14 @@ export const verifyPortForward = (document: RouterDocument, scope?: Scope): Prob
         ...guest.map((problem) => ({ ...problem, pointer: `${pointer}/guestAddress` })),
         ...(ranges.length > 0 ? ranges : lengthProblems(forward, pointer)),
       );
-    }
+    };
+    if (whole) document.portForwards.forEach(check);
+    else for (const [index, forward] of checked) check(forward, index);
     let entries = 0;
-    for (const forward of document.portForwards) entries += entriesOf(forward);
+    // Short ones by the hundred thousand stay below: only where long ones come are all counted.
+    if (whole || checked.some(([, forward]) => entriesOf(forward) > 1)) {
+      for (const forward of document.portForwards) entries += entriesOf(forward);
+    } else entries = document.portForwards.length;
     problems.push(
       ...sizeProblems(
         '/portForwards',

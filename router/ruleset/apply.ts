@@ -4,14 +4,7 @@ import type { System } from '../system.ts';
 import { cutRevoked } from './connections.ts';
 import { type ElementChanges, elementText, Ledger, type SetChange, type Stage } from './ledger.ts';
 import { parseBlocks, visitElements } from './listing.ts';
-import {
-  type ChainChanges,
-  chainChanges,
-  changeText,
-  type Ruleset,
-  TABLE,
-  wholeTable,
-} from './render.ts';
+import { type ChainChanges, chainChanges, changeText, type Ruleset, TABLE, wholeTable } from './render.ts';
 import type { RulesetFeature } from './ruleset-feature.ts';
 
 /** A transaction, and what it means in words. */
@@ -56,7 +49,13 @@ export class RulesetState {
   #current: Ruleset | null = null;
   /** Number of the kernel's ruleset after our last look or transaction. */
   #generation = -1;
-  #staged: { readonly next: Ruleset; readonly stage: Stage; readonly transaction: Transaction } | null = null;
+  #staged: {
+    readonly next: Ruleset;
+    readonly stage: Stage;
+    readonly transaction: Transaction;
+    /** Number of the kernel's ruleset when it was compared, where it was. */
+    readonly seen?: number;
+  } | null = null;
   /** Blocks that this kernel's nft lists in other words than ours: our text to its. */
   readonly #dialect = new Map<string, string>();
 
@@ -88,10 +87,13 @@ export class RulesetState {
     const ledger = new Ledger();
     const stage = ledger.stage(next.parts);
     stage.commit();
+    // Read before the listing: what is written since is noticed.
+    const seen = await system.nftables.generation();
     const transaction = await this.#difference(system, next, ledger);
     this.#staged = {
       next,
       transaction,
+      seen,
       stage: {
         changes: stage.changes,
         commit: () => {
@@ -113,28 +115,37 @@ export class RulesetState {
 
   /** Brings the kernel to `next` in one transaction, then cuts what is revoked. */
   async apply(system: System, next: Ruleset): Promise<Applied> {
-    const transaction = await this.plan(system, next);
-    const stage = this.#staged?.stage;
     const before = this.#current?.document ?? null;
+    let changes: readonly string[];
+    try {
+      changes = await this.#transact(system, next);
+    } catch (error) {
+      if (!(error instanceof NftablesError) || error.code !== 'helper-exited') throw error;
+      // Whether it took effect is not known: look, and do what is left.
+      changes = await this.#transact(system, next);
+    }
+    const cut = cutRevoked(system, this.#features, before, next.document);
+    return { changes: cut === 0 ? changes : [...changes, `cut ${cut} revoked connections`] };
+  }
+
+  async #transact(system: System, next: Ruleset): Promise<readonly string[]> {
+    const { text, structural, changes } = await this.plan(system, next);
+    const { stage, seen } = this.#staged ?? {};
     this.#staged = null;
-    if (transaction.text !== '') {
-      this.#current = null;
-      const applying = Promise.all([
-        system.nftables.apply(transaction.text),
-        system.nftables.generation(),
-      ]);
+    this.#current = null;
+    if (text === '') stage?.commit();
+    else {
+      const applying = Promise.all([system.nftables.apply(text), system.nftables.generation()]);
       // Booked while nftables works: should it refuse, everything is compared and booked anew.
       stage?.commit();
       const [, generation] = await applying;
       // One step further is ours; more means that somebody else wrote in between: the next look compares everything.
-      this.#generation =
-        this.#generation === -1 || generation === this.#generation + 1 ? generation : -1;
-    } else stage?.commit();
+      this.#generation = generation === (seen ?? this.#generation) + 1 ? generation : -1;
+      if (structural && this.#generation !== -1) await this.#learn(system, next);
+    }
+    if (text === '' && seen !== undefined) this.#generation = seen;
     this.#current = next;
-    const cut = cutRevoked(system, this.#features, before, next.document);
-    return {
-      changes: cut === 0 ? transaction.changes : [...transaction.changes, `cut ${cut} revoked connections`],
-    };
+    return changes;
   }
 
   /** Looks whether the kernel still has what was applied, and puts it back. Cheap while nobody touched anything. */
@@ -157,7 +168,11 @@ export class RulesetState {
       listed = await system.nftables.listText(TABLE, { terse: true });
     } catch (error) {
       if (!isMissing(error)) throw error;
-      return { text: wholeTable(wanted, everything(wanted, ledger), false), changes: ['nftables: wrote the table'], structural: true };
+      return {
+        text: wholeTable(wanted, everything(wanted, ledger), false),
+        changes: ['nftables: wrote the table'],
+        structural: true,
+      };
     }
     const blocks = parseBlocks(listed);
     const sameShape =
@@ -178,7 +193,9 @@ export class RulesetState {
     };
     const elements = await elementDifference(system, wanted, ledger);
     const text = changeText(wanted, chains, elements);
-    return text === '' ? nothing : { text, changes: inWords(chains, elements), structural: isStructural(chains) };
+    return text === ''
+      ? nothing
+      : { text, changes: inWords(chains, elements), structural: isStructural(chains) };
   }
 
   #speaks(wanted: string, listed: string | undefined): boolean {
@@ -189,12 +206,16 @@ export class RulesetState {
    * Learns how this machine's nft words our blocks, straight after they were written: other versions list some rules in
    * another form. Without it they would look like drift for ever.
    */
-  async learn(system: System): Promise<void> {
-    const current = this.#current;
-    if (current === null) return;
-    const blocks = parseBlocks(await system.nftables.listText(TABLE, { terse: true }));
-    for (const [name, text] of current.sets) this.#note(text, blocks.sets.get(name));
-    for (const [name, text] of current.chains) this.#note(text, blocks.chains.get(name));
+  async #learn(system: System, written: Ruleset): Promise<void> {
+    const [listed, generation] = await Promise.all([
+      system.nftables.listText(TABLE, { terse: true }),
+      system.nftables.generation(),
+    ]);
+    // Somebody was quicker: what is listed may be theirs.
+    if (generation !== this.#generation) return;
+    const blocks = parseBlocks(listed);
+    for (const [name, text] of written.sets) this.#note(text, blocks.sets.get(name));
+    for (const [name, text] of written.chains) this.#note(text, blocks.chains.get(name));
   }
 
   #note(text: string, listed: string | undefined): void {

@@ -125,8 +125,11 @@ export class Ledger {
       });
     }
 
-    const groups: { readonly group: Group; readonly change: GroupChange; readonly elements: Group['elements'] }[] =
-      [];
+    const groups: {
+      readonly group: Group;
+      readonly change: GroupChange;
+      readonly elements: Group['elements'];
+    }[] = [];
     for (const change of groupChanges.values()) {
       const { group, removed, added } = change;
       const members = [...group.members].filter(([id]) => !removed.has(id));
@@ -172,16 +175,18 @@ export class Ledger {
     return size;
   }
 
-  #changes(
-    tallies: ReadonlyMap<string, Map<string, Entry>>,
-    counting: ReadonlySet<string>,
-  ): ElementChanges {
+  #changes(tallies: ReadonlyMap<string, Map<string, Entry>>, counting: ReadonlySet<string>): ElementChanges {
     const changes = new Map<string, SetChange>();
     for (const [set, tally] of tallies) {
       const present = this.#sets.get(set);
       const change: SetChange = { remove: [], add: [] };
+      if (present === undefined) {
+        for (const [key, { value, count }] of tally) if (count > 0) change.add.push(elementText(key, value));
+        if (change.add.length > 0) changes.set(set, change);
+        continue;
+      }
       for (const [key, line] of tally) {
-        const entry = present?.get(key);
+        const entry = present.get(key);
         const before = entry?.count ?? 0;
         const after = before - line.minus + line.count;
         const taken = before === line.minus && entry?.owner !== line.owner && counting.has(set);
@@ -219,6 +224,35 @@ export class Ledger {
   }
 }
 
+interface DifferingPart {
+  readonly start: number;
+  readonly oldEnd: number;
+  readonly nextEnd: number;
+}
+
+/** By later and earlier list: found once for each step, asked for by everyone who has to do with it. Holds neither list. */
+const differing = new WeakMap<readonly unknown[], WeakMap<readonly unknown[], DifferingPart>>();
+
+/** The part that is left of two lists without what they have in common at the beginning and at the end. */
+export const differingPart = (old: readonly unknown[], next: readonly unknown[]): DifferingPart => {
+  let known = differing.get(next);
+  if (known === undefined) differing.set(next, (known = new WeakMap()));
+  const found = known.get(old);
+  if (found !== undefined) return found;
+  let start = 0;
+  let oldEnd = old.length;
+  let nextEnd = next.length;
+  const shorter = Math.min(oldEnd, nextEnd);
+  while (start < shorter && old[start] === next[start]) start += 1;
+  while (oldEnd > start && nextEnd > start && old[oldEnd - 1] === next[nextEnd - 1]) {
+    oldEnd -= 1;
+    nextEnd -= 1;
+  }
+  const part = { start, oldEnd, nextEnd };
+  known.set(old, part);
+  return part;
+};
+
 /** Calls `visit` for every item that is only in one of the two, or differs. Both are in ascending order of id. */
 const walkChanges = (
   before: Part | undefined,
@@ -226,24 +260,17 @@ const walkChanges = (
   visit: (item: { readonly id: string }, gone: boolean) => void,
 ): void => {
   const old = before?.items ?? [];
+  const items = next.items;
   const same = before !== undefined && before.context === next.context;
-  if (same && old === next.items) return;
-  let start = 0;
-  let oldEnd = old.length;
-  let nextEnd = next.items.length;
-  if (same) {
-    const shorter = Math.min(oldEnd, nextEnd);
-    while (start < shorter && old[start] === next.items[start]) start += 1;
-    while (oldEnd > start && nextEnd > start && old[oldEnd - 1] === next.items[nextEnd - 1]) {
-      oldEnd -= 1;
-      nextEnd -= 1;
-    }
-  }
+  if (same && old === items) return;
+  const { start, oldEnd, nextEnd } = same
+    ? differingPart(old, items)
+    : { start: 0, oldEnd: old.length, nextEnd: items.length };
   let left = start;
   let right = start;
   while (left < oldEnd || right < nextEnd) {
     const gone = left < oldEnd ? old[left] : undefined;
-    const come = right < nextEnd ? next.items[right] : undefined;
+    const come = right < nextEnd ? items[right] : undefined;
     if (gone !== undefined && (come === undefined || gone.id <= come.id)) {
       left += 1;
       if (come?.id === gone.id) {

@@ -67,13 +67,42 @@ export const elementCommands = (changes: ElementChanges): string => {
   return text;
 };
 
+/** The command that makes a set from the block it is listed as. */
+const setCommand = (block: string): string => {
+  const [head = '', ...lines] = block.split('\n').map((line) => line.trim());
+  const [kind, name] = head.split(' ');
+  return `add ${kind} ${PLACE} ${name} { ${lines.slice(0, -1).join('; ')}; }`;
+};
+
+/** The lines of a chain's block: the hook of a base chain, and the rules. */
+const chainLines = (
+  block: string,
+): { readonly hook: string | undefined; readonly rules: readonly string[] } => {
+  const lines = block
+    .split('\n')
+    .slice(1, -1)
+    .map((line) => line.trim());
+  const hook = lines[0]?.startsWith('type ') === true ? lines[0] : undefined;
+  return { hook, rules: hook === undefined ? lines : lines.slice(1) };
+};
+
+const chainCommand = (name: string, block: string): string => {
+  const { hook } = chainLines(block);
+  return `add chain ${PLACE} ${name}${hook === undefined ? '' : ` { ${hook} }`}`;
+};
+
+const ruleCommands = (name: string, block: string): string[] =>
+  chainLines(block).rules.map((rule) => `add rule ${PLACE} ${name} ${rule}`);
+
 /** The whole table from nothing; what is there under its name goes in the same transaction. */
 export const wholeTable = (ruleset: Ruleset, elements: ElementChanges, replace: boolean): string =>
   [
     ...(replace ? [`delete table ${PLACE}`] : []),
-    `table ${PLACE} {`,
-    [...ruleset.sets.values(), ...ruleset.chains.values()].join('\n\n'),
-    '}',
+    `add table ${PLACE}`,
+    ...Array.from(ruleset.sets.values(), setCommand),
+    // All chains before any rule: rules lead to chains.
+    ...Array.from(ruleset.chains, ([name, block]) => chainCommand(name, block)),
+    ...[...ruleset.chains].flatMap(([name, block]) => ruleCommands(name, block)),
     elementCommands(elements),
   ].join('\n');
 
@@ -95,12 +124,11 @@ export const chainChanges = (
 /** One transaction for changed chains and elements. Chains come before verdicts that lead to them, and go after. */
 export const changeText = (ruleset: Ruleset, chains: ChainChanges, elements: ElementChanges): string => {
   const { refill, remove } = chains;
+  const blockOf = (name: string): string => ruleset.chains.get(name) ?? '';
   const lines = [
-    ...refill.map((name) => `add chain ${PLACE} ${name}`),
+    ...refill.map((name) => chainCommand(name, blockOf(name))),
     ...refill.map((name) => `flush chain ${PLACE} ${name}`),
-    ...(refill.length === 0
-      ? []
-      : [`table ${PLACE} {`, ...refill.map((name) => ruleset.chains.get(name) ?? ''), '}']),
+    ...refill.flatMap((name) => ruleCommands(name, blockOf(name))),
     elementCommands(elements),
     ...remove.map((name) => `flush chain ${PLACE} ${name}`),
     ...remove.map((name) => `delete chain ${PLACE} ${name}`),

@@ -26,7 +26,8 @@ export const askSocket = (path: string, line: string, timeout = 2_000): Promise<
     socket.on('data', (chunk) => {
       chunks.push(chunk);
       size += chunk.length;
-      if (size > LARGEST_ANSWER) socket.destroy(new ServiceError('service-protocol', `Endless answer on ${path}`));
+      if (size > LARGEST_ANSWER)
+        socket.destroy(new ServiceError('service-protocol', `Endless answer on ${path}`));
     });
     socket.on('error', (error) => {
       clearTimeout(timer);

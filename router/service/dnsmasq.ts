@@ -92,7 +92,9 @@ export class Dnsmasq {
     const textAt = (all: RenderedFiles, path: string): string | null =>
       all.find((file) => file.path === path)?.text ?? null;
     const text = [...files.write.map(({ path }) => path), ...files.remove]
-      .map((path) => textDiff(path.slice(this.#system.directory.length + 1), textAt(found, path), textAt(wanted, path)))
+      .map((path) =>
+        textDiff(path.slice(this.#system.directory.length + 1), textAt(found, path), textAt(wanted, path)),
+      )
       .join('');
     return `${text}dnsmasq: ${action} (${reasons.join('; ')})\n`;
   }
@@ -108,9 +110,13 @@ export class Dnsmasq {
     for (const folder of Object.values(folders)) await mkdir(folder, { recursive: true, mode: 0o755 });
     const candidate = join(directory, 'dnsmasq.conf.check');
     await this.#system.files.write(candidate, next.text);
-    const { exitCode, stderr } = await this.#system.exec.run(DNSMASQ, ['--test', `--conf-file=${candidate}`], {
-      timeout: 10_000,
-    });
+    const { exitCode, stderr } = await this.#system.exec.run(
+      DNSMASQ,
+      ['--test', `--conf-file=${candidate}`],
+      {
+        timeout: 10_000,
+      },
+    );
     await this.#system.files.remove(candidate);
     if (exitCode === 0) return [];
     return [
@@ -165,7 +171,12 @@ export class Dnsmasq {
     const wanted = dnsmasqFiles(this.#service.directory, parts);
     const plan = planChange(before, wanted);
     const left = await files.read(this.#pendingFile);
-    const action = left === 'restart' || plan.action === 'restart' ? 'restart' : left === 'reload' ? 'reload' : plan.action;
+    const action =
+      left === 'restart' || plan.action === 'restart'
+        ? 'restart'
+        : left === 'reload'
+          ? 'reload'
+          : plan.action;
     if (action === 'reload' || action === 'restart') await files.write(this.#pendingFile, action);
     this.#files = null;
     for (const { path, text } of plan.files.write) await replaceFile(path, text);
@@ -183,7 +194,8 @@ export class Dnsmasq {
         changes.push(`dnsmasq reloaded: ${plan.reasons.join('; ') || 'an earlier reload was not finished'}`);
       } else if (action === 'rewrite') changes.push(`dnsmasq told: ${plan.reasons.join('; ')}`);
       const mayBeStale = action === 'reload' || outcome === 'adopted' || plan.releases.length > 0;
-      if (mayBeStale && parts.dhcp.ranges.length > 0) void this.#next(() => this.#release(parts)).catch(() => undefined);
+      if (mayBeStale && parts.dhcp.ranges.length > 0)
+        void this.#next(() => this.#release(parts)).catch(() => undefined);
     }
     await files.remove(this.#pendingFile);
     this.#files = wanted;
@@ -240,7 +252,12 @@ export class Dnsmasq {
     return {
       path: DNSMASQ,
       // Its privileges are a matter of where it runs, not of what it serves: they stay out of the file.
-      args: () => ['--keep-in-foreground', configuration, `--user=${this.#privileged ? 'root' : 'dnsmasq'}`, '--group=nogroup'],
+      args: () => [
+        '--keep-in-foreground',
+        configuration,
+        `--user=${this.#privileged ? 'root' : 'dnsmasq'}`,
+        '--group=nogroup',
+      ],
       marks: [configuration],
       subject: parts.dns.subject,
       prepare: () => this.#prepare(parts),

@@ -238,7 +238,13 @@ export class Service {
     const { clock, exec } = this.#system;
     await program.prepare?.();
     await this.#write({ starting: true, path: program.path });
-    const pid = await exec.start(program.path, program.args(), { log: this.#log });
+    let pid: number;
+    try {
+      pid = await exec.start(program.path, program.args(), { log: this.#log });
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      throw this.#failed('service-exited', `${program.path} cannot be started: ${message}`, '');
+    }
     const startTime = processStartTime(pid);
     if (startTime !== null) {
       const running: Running = { pid, startTime, path: program.path };
@@ -360,7 +366,10 @@ export class Service {
         await this.#system.clock.sleep(wait);
       }
     }
-    throw new ServiceError('service-not-ending', `${this.name} (pid ${running.pid}) does not end, not even when killed`);
+    throw new ServiceError(
+      'service-not-ending',
+      `${this.name} (pid ${running.pid}) does not end, not even when killed`,
+    );
   }
 
   #kill(running: Running, signal: NodeJS.Signals): void {

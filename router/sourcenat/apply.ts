@@ -13,8 +13,7 @@ export const revokedBySourceNat = (
   const gone = goneItems(before.sourceNats, next.sourceNats).filter(
     (nat) =>
       !next.sourceNats.some(
-        (one) =>
-          one.leg === nat.leg && one.outLeg === nat.outLeg && one.publicAddress === nat.publicAddress,
+        (one) => one.leg === nat.leg && one.outLeg === nat.outLeg && one.publicAddress === nat.publicAddress,
       ),
   );
   if (gone.length === 0) return null;

@@ -2,7 +2,4 @@
 import type { RouterDocument } from 'documents';
 
 export { StaticNat } from 'documents';
-export type StaticNatDocument = Pick<
-  RouterDocument,
-  'legs' | 'sourceNats' | 'staticNats' | 'portForwards'
->;
+export type StaticNatDocument = Pick<RouterDocument, 'legs' | 'sourceNats' | 'staticNats' | 'portForwards'>;

@@ -2,6 +2,7 @@ import type { Problem, RouterDocument } from 'documents';
 import {
   guestAddressProblems,
   guestNetworksOf,
+  Holders,
   indexOf,
   itemsInScope,
   publicAddressesOf,
@@ -19,10 +20,8 @@ export const verifyStaticNat = (document: RouterDocument, scope?: Scope): Proble
   const held = publicAddressesOf(document.legs);
   const networks = guestNetworksOf(document.legs);
   const sourceNats = new Map(document.sourceNats.map((nat) => [nat.publicAddress, nat.id]));
-  const byGuest = new Map<string, string>();
-  for (const nat of document.staticNats) {
-    if (!byGuest.has(nat.guestAddress)) byGuest.set(nat.guestAddress, nat.id);
-  }
+  const byGuest = new Holders();
+  for (const nat of document.staticNats) byGuest.add(nat.guestAddress, nat.id);
   return checked.flatMap(([index, nat]) => {
     const pointer = `/staticNats/${index}`;
     const problems = [
@@ -38,8 +37,8 @@ export const verifyStaticNat = (document: RouterDocument, scope?: Scope): Proble
         hint: 'Use another public address.',
       });
     }
-    const other = byGuest.get(nat.guestAddress);
-    if (other !== undefined && other !== nat.id) {
+    const other = byGuest.otherThan(nat.id, nat.guestAddress, whole);
+    if (other !== undefined) {
       problems.push({
         pointer: `/staticNats/${Math.max(index, indexOf(document.staticNats, other))}/guestAddress`,
         code: 'conflicting-rule',

@@ -1,7 +1,10 @@
 /** Real DHCP clients in a guest, and what they were told. */
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Machine } from './network.ts';
 
 export type Offer = Readonly<Record<string, string>>;
@@ -14,7 +17,10 @@ const variables = (text: string): Offer =>
     }),
   );
 
-const withScript = async <Result>(text: string, use: (script: string, folder: string) => Promise<Result>): Promise<Result> => {
+const withScript = async <Result>(
+  text: string,
+  use: (script: string, folder: string) => Promise<Result>,
+): Promise<Result> => {
   const folder = mkdtempSync(join(tmpdir(), 'svt-dhcp-'));
   const script = join(folder, 'script');
   writeFileSync(script, text);
@@ -29,26 +35,47 @@ const withScript = async <Result>(text: string, use: (script: string, folder: st
 /** busybox udhcpc: what it was given, null when it got nothing in `tries` seconds. It does not set the address. */
 export const udhcpc = (machine: Machine, tries = 3): Promise<Offer | null> =>
   withScript('#!/bin/sh\n[ "$1" = bound ] && env\nexit 0\n', async (script) => {
-    const args = ['udhcpc', '-i', machine.device, '-f', '-q', '-n', '-t', String(tries), '-T', '1', '-s', script, '-O', 'mtu'];
+    const args = [
+      'udhcpc',
+      '-i',
+      machine.device,
+      '-f',
+      '-q',
+      '-n',
+      '-t',
+      String(tries),
+      '-T',
+      '1',
+      '-s',
+      script,
+      '-O',
+      'mtu',
+    ];
     const { exitCode, stdout } = await machine.run('/usr/bin/busybox', args);
     return exitCode === 0 ? variables(stdout) : null;
   });
 
-/** ISC dhclient, likewise; `release` gives the lease back. */
-export const dhclient = (machine: Machine): Promise<Offer | null> =>
+/** ISC dhclient, likewise. */
+export const dhclient = (machine: Machine, tries = 8): Promise<Offer | null> =>
   withScript(
-    '#!/bin/sh\nif [ "$reason" = BOUND ]; then env >> "$(dirname "$0")/bound"; fi\nexit 0\n',
+    '#!/bin/sh\n[ "$reason" = BOUND ] && env > "$(dirname "$0")/bound.new" && mv "$(dirname "$0")/bound.new" "$(dirname "$0")/bound"\nexit 0\n',
     async (script, folder) => {
-      writeFileSync(join(folder, 'conf'), 'timeout 8;\nretry 1;\n');
-      const { stdout } = await machine.run('/bin/sh', [
-        '-c',
-        // dhclient stays behind as a daemon after binding; -d would keep it in front for ever, so it is ended by its pid file.
-        'dhclient -1 -4 -sf "$1/script" -lf "$1/leases" -pf "$1/pid" -cf "$1/conf" "$2" >/dev/null 2>&1; [ -f "$1/pid" ] && kill "$(cat "$1/pid")" 2>/dev/null; cat "$1/bound" 2>/dev/null',
-        'sh',
-        folder,
-        machine.device,
-      ]);
-      const offer = variables(stdout);
-      return script !== '' && offer['new_ip_address'] !== undefined ? offer : null;
+      const at = (name: string): string => join(folder, name);
+      writeFileSync(at('conf'), 'retry 1;\n');
+      // In front (-d): it would otherwise stay behind as a daemon that nobody knows the pid of.
+      const files = ['-sf', script, '-lf', at('leases'), '-pf', at('pid'), '-cf', at('conf')];
+      const client = spawn(
+        '/usr/sbin/ip',
+        ['netns', 'exec', machine.namespace, '/usr/sbin/dhclient', '-d', '-4', ...files, machine.device],
+        { stdio: 'ignore' },
+      );
+      try {
+        for (let waited = 0; waited < tries * 50 && !existsSync(at('bound')); waited += 1) await sleep(20);
+        return existsSync(at('bound')) ? variables(readFileSync(at('bound'), 'utf8')) : null;
+      } finally {
+        const ended = once(client, 'exit');
+        client.kill('SIGKILL');
+        await ended;
+      }
     },
   );

@@ -1,4 +1,6 @@
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import type { DhcpHost, RouterDocument } from 'documents';
@@ -69,34 +71,37 @@ const until = async (what: () => boolean | Promise<boolean>, within = 5_000): Pr
 
 const both = [host('db', db, '10.1.1.12'), host('web', web, '10.1.1.11')];
 
-test.serial('both clients get the reserved address with its options; an unknown MAC gets nothing', async (t) => {
-  t.deepEqual(await apply(system, served([host('web', web, '10.1.1.11')])), ['dnsmasq started']);
-  t.like(await udhcpc(web), {
-    ip: '10.1.1.11',
-    subnet: '255.255.255.0',
-    router: '10.1.1.1',
-    dns: '10.1.1.1',
-    domain: 'cloud.internal',
-    hostname: 'web',
-    mtu: '1450',
-    lease: '3600',
-  });
-  t.like(await dhclient(web), {
-    new_ip_address: '10.1.1.11',
-    new_subnet_mask: '255.255.255.0',
-    new_routers: '10.1.1.1',
-    new_domain_name_servers: '10.1.1.1',
-    new_domain_name: 'cloud.internal',
-    new_interface_mtu: '1450',
-    new_host_name: 'web',
-  });
-  t.is(await udhcpc(stranger, 2), null);
-  t.is(await udhcpc(db, 2), null, 'control: db is not reserved yet');
-  t.deepEqual(
-    (await dnsmasqOf(system).leases()).map(({ mac, address }) => [mac, address]),
-    [[web.mac, '10.1.1.11']],
-  );
-});
+test.serial(
+  'both clients get the reserved address with its options; an unknown MAC gets nothing',
+  async (t) => {
+    t.deepEqual(await apply(system, served([host('web', web, '10.1.1.11')])), ['dnsmasq started']);
+    t.like(await udhcpc(web), {
+      ip: '10.1.1.11',
+      subnet: '255.255.255.0',
+      router: '10.1.1.1',
+      dns: '10.1.1.1',
+      domain: 'cloud.internal',
+      hostname: 'web',
+      mtu: '1450',
+      lease: '3600',
+    });
+    t.like(await dhclient(web), {
+      new_ip_address: '10.1.1.11',
+      new_subnet_mask: '255.255.255.0',
+      new_routers: '10.1.1.1',
+      new_domain_name_servers: '10.1.1.1',
+      new_domain_name: 'cloud.internal',
+      new_interface_mtu: '1450',
+      new_host_name: 'web',
+    });
+    t.is(await udhcpc(stranger, 2), null);
+    t.is(await udhcpc(db, 2), null, 'control: db is not reserved yet');
+    t.deepEqual(
+      (await dnsmasqOf(system).leases()).map(({ mac, address }) => [mac, address]),
+      [[web.mac, '10.1.1.11']],
+    );
+  },
+);
 
 test.serial('dnsmasq has given up root', async (t) => {
   const status = await system.files.read(`/proc/${pid()}/status`);
@@ -126,7 +131,11 @@ test.serial('guests resolve each other, both ways, with and without the domain',
   await apply(
     system,
     served(both, {
-      dns: { domain: 'cloud.internal', upstreams: [], records: [{ id: 'rec-1', name: 'data-server', address: '10.1.1.1' }] },
+      dns: {
+        domain: 'cloud.internal',
+        upstreams: [],
+        records: [{ id: 'rec-1', name: 'data-server', address: '10.1.1.1' }],
+      },
     }),
   );
   const ask = (...args: string[]): Promise<string> => dig(web, '@10.1.1.1', ...args);
@@ -163,7 +172,14 @@ test.serial('other names are asked upstream, in order', async (t) => {
   ]);
   t.teardown(() => upstream.kill('SIGKILL'));
   const before = pid();
-  const changes = await apply(system, served(both, { dns: { domain: 'cloud.internal', upstreams: ['203.0.113.99'], records: [] } }));
+  const began = performance.now();
+  const changes = await apply(
+    system,
+    served(both, { dns: { domain: 'cloud.internal', upstreams: ['203.0.113.99'], records: [] } }),
+  );
+  const took = performance.now() - began;
+  t.log(`${Math.round(took)} ms`);
+  t.true(took < 1_000, 'the gap in service');
   t.regex(changes.join(), /restarted/);
   t.not(pid(), before);
   t.true(await until(async () => (await dig(web, '@10.1.1.1', 'www.example.org')) === '198.51.100.7'));
@@ -176,7 +192,10 @@ test.serial('the address of a guest that is gone goes to another MAC, without a 
   const heir = network.addMachine(guests, 'heir', '02:00:00:00:01:13');
   const next = (hosts: readonly DhcpHost[]): RouterDocument =>
     served(hosts, { dns: { domain: 'cloud.internal', upstreams: ['203.0.113.99'], records: [] } });
-  t.true((await dnsmasqOf(system).leases()).some(({ mac }) => mac === db.mac), 'control: the old guest has a lease');
+  t.true(
+    (await dnsmasqOf(system).leases()).some(({ mac }) => mac === db.mac),
+    'control: the old guest has a lease',
+  );
   await apply(system, next([host('web', web, '10.1.1.11')]));
   t.is(await udhcpc(db, 2), null);
   t.true(await until(async () => (await dnsmasqOf(system).leases()).every(({ mac }) => mac !== db.mac)));
@@ -227,9 +246,12 @@ test.serial('what was changed by hand in its files is put back', async (t) => {
   t.deepEqual(await apply(third, next), []);
   const names = `${third.directory}/dnsmasq/hosts/names`;
   writeFileSync(names, '10.1.1.99 db\n');
-  t.true(await until(async () => (await dig(web, '@10.1.1.1', 'db')) === '10.1.1.99'), 'control: the change works');
-  t.regex((await dnsFeature.diff(third, dnsFeature.render(next))), /^-10\.1\.1\.99 db$/m);
-  t.true((await dnsFeature.heal(third, dnsFeature.render(next))).changes.length > 0);
+  t.true(
+    await until(async () => (await dig(web, '@10.1.1.1', 'db')) === '10.1.1.99'),
+    'control: the change works',
+  );
+  t.regex(await dnsFeature.diff(third, dnsFeature.render(next)), /^-10\.1\.1\.99 db$/m);
+  t.true((await dhcpFeature.heal(third, dhcpFeature.render(next))).changes.length > 0);
   t.true(await until(async () => (await dig(web, '@10.1.1.1', 'db')) === '10.1.1.12'));
 });
 
@@ -239,13 +261,31 @@ test.serial('a leg that appears later is served without a restart', async (t) =>
   const late = document({
     legs: [
       ...document().legs,
-      { id: 'leg-guest1', role: 'guest', device: 'guest1', mac: '02:00:00:00:03:01', mtu: 1450, addresses: ['10.2.2.1/24'], gateways: [] },
+      {
+        id: 'leg-guest1',
+        role: 'guest',
+        device: 'guest1',
+        mac: '02:00:00:00:03:01',
+        mtu: 1450,
+        addresses: ['10.2.2.1/24'],
+        gateways: [],
+      },
     ],
     dhcpSubnets: [
       ...served([]).dhcpSubnets,
-      { id: 'ds-2', leg: 'leg-guest1', prefix: '10.2.2.0/24', gateway: '10.2.2.1', dnsServers: ['10.2.2.1'], domain: 'cloud.internal', leaseTime: 0 },
+      {
+        id: 'ds-2',
+        leg: 'leg-guest1',
+        prefix: '10.2.2.0/24',
+        gateway: '10.2.2.1',
+        dnsServers: ['10.2.2.1'],
+        domain: 'cloud.internal',
+        leaseTime: 0,
+      },
     ],
-    dhcpHosts: [{ id: 'dh-app', leg: 'leg-guest1', mac: '02:00:00:00:03:11', address: '10.2.2.11', hostname: 'app' }],
+    dhcpHosts: [
+      { id: 'dh-app', leg: 'leg-guest1', mac: '02:00:00:00:03:11', address: '10.2.2.11', hostname: 'app' },
+    ],
   });
   await apply(fourth, late);
   const before = service(fourth, 'dnsmasq').pid;
@@ -256,4 +296,32 @@ test.serial('a leg that appears later is served without a restart', async (t) =>
   // Without guest legs there is nobody to serve.
   t.deepEqual(await apply(fourth, document({ legs: [] })), ['dnsmasq is no longer needed: ended']);
   t.false(existsSync(`/proc/${before}`));
+});
+
+test.serial('a configuration that dnsmasq refuses is told with its words', async (t) => {
+  const fifth = testSystem(system.directory);
+  t.teardown(() => releaseServices(fifth));
+  const good = served([]);
+  t.deepEqual(await dnsFeature.check?.(fifth, dnsFeature.render(good)), []);
+  t.deepEqual(await dhcpFeature.check?.(fifth, dhcpFeature.render(good)), []);
+  const dns = dnsFeature.render(good);
+  const problems = await dnsFeature.check?.(fifth, { ...dns, dns: { ...dns.dns, port: 99_999 } });
+  t.is(problems?.[0]?.code, 'dnsmasq-refuses');
+  t.regex(problems?.[0]?.message ?? '', /port|line \d+/);
+});
+
+test.serial('where the user dnsmasq cannot go it runs as root, and that is told', async (t) => {
+  const closed = mkdtempSync(join(tmpdir(), 'svt-'));
+  const hidden = testSystem(join(closed, 'state'));
+  t.teardown(() => {
+    removeSystem(hidden, 'dnsmasq');
+    rmSync(closed, { recursive: true, force: true });
+  });
+  await apply(hidden, served([]));
+  const record = JSON.parse((await hidden.files.read(`${hidden.directory}/dnsmasq/process.json`)) ?? '') as {
+    pid: number;
+  };
+  t.regex((await hidden.files.read(`/proc/${record.pid}/status`)) ?? '', /^Uid:\t0/m);
+  t.like(hidden.reports[0], { type: 'router.service-privileged', level: 'warning' });
+  t.true(hidden.reports[0]?.message.includes(`chmod o+x ${closed}`));
 });

@@ -22,7 +22,10 @@ const metadata = (value: RouterDocument): string => {
   const { listeners, guests } = metadataFeature.render(value);
   const lines = [`listens on ${listeners.join(', ') || 'nothing'}`];
   for (const [address, guest] of guests) {
-    lines.push('', `${address} is ${guest.instance}, ${guest.password === null ? 'without' : 'with'} a password`);
+    lines.push(
+      '',
+      `${address} is ${guest.instance}, ${guest.password === null ? 'without' : 'with'} a password`,
+    );
     const paths = ['user-data', 'meta-data/', ...[...guest.keys.keys()].map((key) => `meta-data/${key}`)];
     for (const path of paths) {
       const { status, body } = answer(guest, `/latest/${path}`);
@@ -49,10 +52,16 @@ for (const [feature, output] of Object.entries(outputs)) {
       const [intent = '', parts = '', expected = ''] = readFileSync(file, 'utf8').split(/^=== .*\n/m);
       const value = document(JSON.parse(parts) as Partial<RouterDocument>);
       t.deepEqual(verifyRouterDocument(value), []);
-      t.deepEqual(features.flatMap((each) => each.verify(value)), []);
+      t.deepEqual(
+        features.flatMap((each) => each.verify(value)),
+        [],
+      );
       const found = output(value);
       if (process.env['GOLDEN'] === 'write') {
-        writeFileSync(file, `${intent.trimEnd()}\n\n=== document\n${parts.trimEnd()}\n\n=== output\n${found}`);
+        writeFileSync(
+          file,
+          `${intent.trimEnd()}\n\n=== document\n${parts.trimEnd()}\n\n=== output\n${found}`,
+        );
       }
       t.is(found, process.env['GOLDEN'] === 'write' ? found : expected);
     });

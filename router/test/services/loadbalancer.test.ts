@@ -33,7 +33,10 @@ test.before(async () => {
   for (const [index, name] of ['a', 'b', 'c'].entries()) {
     const machine = network.addMachine(guests, name, `02:00:00:00:01:1${index + 1}`);
     machine.configure(`10.1.1.1${index + 1}/24`);
-    const member = machine.start(process.execPath, [fileURLToPath(new URL('member.ts', import.meta.url)), name]);
+    const member = machine.start(process.execPath, [
+      fileURLToPath(new URL('member.ts', import.meta.url)),
+      name,
+    ]);
     members.push(member);
     await once(member.stdout as NodeJS.ReadableStream, 'data');
   }
@@ -47,9 +50,21 @@ const member = (name: 'a' | 'b' | 'c', port: number, draining = false) => ({
 });
 
 const http = (parts: Partial<LoadBalancer> = {}): LoadBalancer =>
-  balancer({ id: 'lb-http', protocol: 'http', port: 80, members: [member('a', 8000), member('b', 8000)], ...parts });
+  balancer({
+    id: 'lb-http',
+    protocol: 'http',
+    port: 80,
+    members: [member('a', 8000), member('b', 8000)],
+    ...parts,
+  });
 const tcp = (parts: Partial<LoadBalancer> = {}): LoadBalancer =>
-  balancer({ id: 'lb-tcp', protocol: 'tcp', port: 90, members: [member('a', 9000), member('b', 9000)], ...parts });
+  balancer({
+    id: 'lb-tcp',
+    protocol: 'tcp',
+    port: 90,
+    members: [member('a', 9000), member('b', 9000)],
+    ...parts,
+  });
 
 let before: RenderedLoadBalancers | null = null;
 const apply = async (...loadBalancers: LoadBalancer[]): Promise<readonly string[]> => {
@@ -63,7 +78,12 @@ const apply = async (...loadBalancers: LoadBalancer[]): Promise<readonly string[
 /** Who answered `count` requests, in order. */
 const requests = async (from: Machine, count: number, port = 80): Promise<string[]> => {
   const url = `http://203.0.113.10:${port}/`;
-  const { stdout } = await from.run('/usr/bin/curl', ['-s', '-m', '5', ...Array.from({ length: count }, () => url)]);
+  const { stdout } = await from.run('/usr/bin/curl', [
+    '-s',
+    '-m',
+    '5',
+    ...Array.from({ length: count }, () => url),
+  ]);
   return stdout.trimEnd().split('\n');
 };
 
@@ -101,7 +121,8 @@ class Held {
 const names = (answers: readonly string[]): string[] => answers.map((answer) => answer.slice(0, 1));
 /** Who answered at all. */
 const who = (answers: readonly string[]): string[] => [...new Set(names(answers))].toSorted();
-const count = (answers: readonly string[], name: string): number => answers.filter((each) => each.startsWith(name)).length;
+const count = (answers: readonly string[], name: string): number =>
+  answers.filter((each) => each.startsWith(name)).length;
 const pid = (): number => service(system, 'haproxy').pid as number;
 const workerPid = async (): Promise<string> =>
   /^Pid: (\d+)$/m.exec(await askSocket(`${system.directory}/haproxy/runtime.sock`, 'show info'))?.[1] ?? '';
@@ -121,7 +142,10 @@ test.serial('round robin takes turns, and tells members who asks', async (t) => 
   const answers = await requests(client, 10);
   t.is(count(answers, 'a'), 5);
   t.is(count(answers, 'b'), 5);
-  t.true(answers.every((answer) => answer.endsWith(' 203.0.113.99')), answers.join());
+  t.true(
+    answers.every((answer) => answer.endsWith(' 203.0.113.99')),
+    answers.join(),
+  );
   t.deepEqual(await apply(http(), tcp()), [], 'the same again changes nothing');
   const worker = await workerPid();
   t.regex((await system.files.read(`/proc/${worker}/status`)) ?? '', /^Uid:\t[1-9]/m, 'workers are not root');
@@ -140,7 +164,8 @@ test.serial('members come, drain and go without a reload; open connections go on
   t.false(await drainMember(system, 'lb-tcp', 'mem-nobody'));
   const drained = tcp({ members: [member('a', 9000, home === 'a'), member('b', 9000, home === 'b')] });
   for (const step of [undefined, drained]) {
-    if (step !== undefined) t.deepEqual(await apply(http(), step), ['haproxy.cfg brought in line with what runs']);
+    if (step !== undefined)
+      t.deepEqual(await apply(http(), step), ['haproxy.cfg brought in line with what runs']);
     const greetings: string[] = [];
     for (let index = 0; index < 4; index += 1) {
       const fresh = new Held();
@@ -152,20 +177,32 @@ test.serial('members come, drain and go without a reload; open connections go on
   }
   t.is(await feature.diff(system, feature.render(document({ loadBalancers: [http(), drained] }))), '');
 
-  t.true((await apply(http({ members: [member('a', 8000), member('b', 8000), member('c', 8000)] }), drained)).some((change) => change.includes('mem-c added')));
+  t.true(
+    (await apply(http({ members: [member('a', 8000), member('b', 8000), member('c', 8000)] }), drained)).some(
+      (change) => change.includes('mem-c added'),
+    ),
+  );
   t.deepEqual(who(await requests(client, 9)), ['a', 'b', 'c']);
   // The member that still has a connection is removed altogether: out of service now, gone when the connection ends.
-  t.true((await apply(http({ members: [member('c', 8000)] }), tcp({ members: [member(other as 'a', 9000)] }))).length >= 3);
+  t.true(
+    (await apply(http({ members: [member('c', 8000)] }), tcp({ members: [member(other as 'a', 9000)] })))
+      .length >= 3,
+  );
   t.deepEqual(who(await requests(client, 6)), ['c']);
   t.true(await held.echoes('and still'));
   await held.close();
-  t.deepEqual(await apply(http(), tcp()).then((changes) => changes.filter((change) => change.includes('reload'))), []);
+  t.deepEqual(
+    await apply(http(), tcp()).then((changes) => changes.filter((change) => change.includes('reload'))),
+    [],
+  );
   t.is(await workerPid(), worker, 'one worker all along');
   t.deepEqual(who(await requests(client, 6)), ['a', 'b']);
 });
 
 test.serial('least connections goes where the fewest are', async (t) => {
-  t.true((await apply(http(), tcp({ algorithm: 'leastconn' }))).some((change) => change.includes('reloaded')));
+  t.true(
+    (await apply(http(), tcp({ algorithm: 'leastconn' }))).some((change) => change.includes('reloaded')),
+  );
   const first = new Held();
   t.teardown(() => first.close());
   const emptied = await first.greeting();
@@ -186,15 +223,33 @@ test.serial('by source a client stays with its member', async (t) => {
   t.is(who(await requests(client, 8)).length, 1);
   const [home] = names(await requests(client, 1)) as ['a' | 'b'];
   // Another member, by the socket: the hash is consistent, so most clients keep theirs; draining its own moves it.
-  await apply(http({ algorithm: 'source', members: [member('a', 8000, home === 'a'), member('b', 8000, home === 'b')] }), tcp());
+  await apply(
+    http({
+      algorithm: 'source',
+      members: [member('a', 8000, home === 'a'), member('b', 8000, home === 'b')],
+    }),
+    tcp(),
+  );
   t.deepEqual(who(await requests(client, 4)), [home === 'a' ? 'b' : 'a']);
   await apply(http({ algorithm: 'source' }), tcp());
   t.deepEqual(who(await requests(client, 4)), [home]);
+  const three = [member('a', 8000), member('b', 8000), member('c', 8000)];
+  t.deepEqual(await apply(http({ algorithm: 'source', members: three }), tcp()), [
+    'member lb-http/mem-c added (10.1.1.13:8000)',
+  ]);
+  t.is(who(await requests(client, 4)).length, 1);
 });
 
 /** Errors that wrk counted in `seconds` of load, while `disturb` ran. */
-const errorsUnder = async (seconds: number, disturb: () => Promise<void>): Promise<{ requests: number; errors: number }> => {
-  const load = client.run('/usr/bin/wrk', ['-t', '1', '-c', '16', '-d', `${seconds}s`, 'http://203.0.113.10/'], (seconds + 10) * 1000);
+const errorsUnder = async (
+  seconds: number,
+  disturb: () => Promise<void>,
+): Promise<{ requests: number; errors: number }> => {
+  const load = client.run(
+    '/usr/bin/wrk',
+    ['-t', '1', '-c', '16', '-d', `${seconds}s`, 'http://203.0.113.10/'],
+    (seconds + 10) * 1000,
+  );
   await sleep(400);
   await disturb();
   const { stdout } = await load;
@@ -227,14 +282,19 @@ test.serial('a reload under load costs no request, and no connection that is ope
 });
 
 test.serial('control: a restart in its place does cost requests', async (t) => {
-  const outcome = await errorsUnder(2, () => service(system, 'haproxy').restart(haproxyProgram(system, 'rtr-test00000001')));
+  const outcome = await errorsUnder(2, () =>
+    service(system, 'haproxy').restart(haproxyProgram(system, 'rtr-test00000001')),
+  );
   t.true(outcome.errors > 0, JSON.stringify(outcome));
 });
 
 test.serial('a configuration that haproxy refuses is told with its words, and changes nothing', async (t) => {
   const worker = await workerPid();
   const good = feature.render(document({ loadBalancers: [http(), tcp()] }));
-  const problems = await feature.check?.(system, { ...good, configuration: `${good.configuration}  nonsense\n` });
+  const problems = await feature.check?.(system, {
+    ...good,
+    configuration: `${good.configuration}  nonsense\n`,
+  });
   t.is(problems?.[0]?.code, 'haproxy-refuses');
   t.regex(problems?.[0]?.message ?? '', /nonsense/);
   t.is(await workerPid(), worker);
@@ -265,23 +325,30 @@ test.serial('killed, it comes back by itself and says so', async (t) => {
   t.deepEqual(who(await requests(client, 4)), ['a', 'b']);
 });
 
-test.serial('after a restart of the router daemon the process is taken over; without balancers it ends with its last connection', async (t) => {
-  const running = pid();
-  const worker = await workerPid();
-  releaseServices(system);
-  const second = testSystem(system.directory);
-  t.teardown(() => releaseServices(second));
-  const next = feature.render(document({ loadBalancers: [http(), tcp()] }));
-  t.deepEqual((await feature.apply(second, next, null)).changes, []);
-  t.is(service(second, 'haproxy').pid, running);
-  t.is(await workerPid(), worker);
-  const held = new Held();
-  t.teardown(() => held.close());
-  await held.greeting();
-  t.is((await feature.apply(second, feature.render(document()), next)).changes.length, 1);
-  t.is((await client.run('/usr/bin/curl', ['-s', '-m', '2', 'http://203.0.113.10/'])).exitCode, 7, 'nobody listens');
-  t.true(await held.echoes('the last one'));
-  await held.close();
-  t.true(await until(() => !existsSync(`/proc/${running}`), 5_000));
-  t.deepEqual((await feature.apply(second, feature.render(document()), null)).changes, []);
-});
+test.serial(
+  'after a restart of the router daemon the process is taken over; without balancers it ends with its last connection',
+  async (t) => {
+    const running = pid();
+    const worker = await workerPid();
+    releaseServices(system);
+    const second = testSystem(system.directory);
+    t.teardown(() => releaseServices(second));
+    const next = feature.render(document({ loadBalancers: [http(), tcp()] }));
+    t.deepEqual((await feature.apply(second, next, null)).changes, []);
+    t.is(service(second, 'haproxy').pid, running);
+    t.is(await workerPid(), worker);
+    const held = new Held();
+    t.teardown(() => held.close());
+    await held.greeting();
+    t.is((await feature.apply(second, feature.render(document()), next)).changes.length, 1);
+    t.is(
+      (await client.run('/usr/bin/curl', ['-s', '-m', '2', 'http://203.0.113.10/'])).exitCode,
+      7,
+      'nobody listens',
+    );
+    t.true(await held.echoes('the last one'));
+    await held.close();
+    t.true(await until(() => !existsSync(`/proc/${running}`), 5_000));
+    t.deepEqual((await feature.apply(second, feature.render(document()), null)).changes, []);
+  },
+);

@@ -55,7 +55,9 @@ export class Machine {
   }
 
   start(program: string, args: readonly string[]): ChildProcess {
-    return spawn(IP, ['netns', 'exec', this.namespace, program, ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
+    return spawn(IP, ['netns', 'exec', this.namespace, program, ...args], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
   }
 
   /** Gives its device an address without asking anybody. */
@@ -96,7 +98,20 @@ export class TestNetwork {
     this.#switches += 1;
     ip('-n', name, 'link', 'add', 'br0', 'type', 'bridge');
     ip('-n', name, 'link', 'set', 'br0', 'up');
-    ip('-n', name, 'link', 'add', `p-${device}`, 'type', 'veth', 'peer', 'name', device, 'netns', this.#router);
+    ip(
+      '-n',
+      name,
+      'link',
+      'add',
+      `p-${device}`,
+      'type',
+      'veth',
+      'peer',
+      'name',
+      device,
+      'netns',
+      this.#router,
+    );
     ip('-n', name, 'link', 'set', `p-${device}`, 'master', 'br0', 'up');
     ip('-n', this.#router, 'link', 'set', device, 'up');
     for (const address of addresses) ip('-n', this.#router, 'addr', 'add', address, 'dev', device);

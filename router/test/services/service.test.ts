@@ -44,7 +44,10 @@ test('is started once, and taken over by the next daemon', async (t) => {
   t.is(await service(system, 'sleeper').start(program), 'started');
   t.is(await service(system, 'sleeper').start(program), 'running');
   const { pid } = service(system, 'sleeper');
-  t.deepEqual(serviceConditions(system).map(({ type, status }) => [type, status]), [['SleeperRunning', 'True']]);
+  t.deepEqual(
+    serviceConditions(system).map(({ type, status }) => [type, status]),
+    [['SleeperRunning', 'True']],
+  );
   releaseServices(system);
   const second = open(t, system.directory);
   t.is(await service(second, 'sleeper').start(program), 'adopted');

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { processStartTime } from 'node-netlink';
 import { openSystem } from '../../open-system.ts';
 import { releaseServices } from '../../service/services.ts';
@@ -10,12 +10,15 @@ import type { Report, System } from '../../system.ts';
 
 export interface TestSystem extends System {
   readonly reports: Report[];
+  /** State directory made for this test, removed with it; null when it was given. */
+  readonly root: string | null;
 }
 
 /** Makes one below `directory`, or a fresh one laid out as a state directory. Another one of the same directory is "after a restart". */
 export const testSystem = (directory?: string): TestSystem => {
   const reports: Report[] = [];
-  const own = directory ?? join(mkdtempSync(join(tmpdir(), 'svt-')), 'host', 'routers', 'rtr-test00000001');
+  const root = directory === undefined ? mkdtempSync(join(tmpdir(), 'svt-')) : null;
+  const own = directory ?? join(root ?? '', 'host', 'routers', 'rtr-test00000001');
   mkdirSync(own, { recursive: true, mode: 0o700 });
   const system = openSystem({
     directory: own,
@@ -23,11 +26,11 @@ export const testSystem = (directory?: string): TestSystem => {
       reports.push(event);
     },
   });
-  return { ...system, reports };
+  return { ...system, reports, root };
 };
 
 /** Ends what a service left running, by the pid and start time it wrote down, and removes the state directory. */
-export const removeSystem = (system: System, ...names: string[]): void => {
+export const removeSystem = (system: TestSystem, ...names: string[]): void => {
   releaseServices(system);
   for (const name of names) {
     let record: { pid: number; startTime: number };
@@ -43,5 +46,5 @@ export const removeSystem = (system: System, ...names: string[]): void => {
   void system.nftables.close();
   system.route.close();
   system.conntrack.close();
-  rmSync(dirname(dirname(dirname(system.directory))), { recursive: true, force: true });
+  if (system.root !== null) rmSync(system.root, { recursive: true, force: true });
 };

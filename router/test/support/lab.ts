@@ -1,6 +1,6 @@
 /** A guest network, a router and an outside, made of namespaces: for tests on real packets. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -31,6 +31,7 @@ export class Lab {
   readonly web: Peer;
   readonly other: Peer;
   readonly #names: Record<'fabric' | 'router' | 'outside' | 'web' | 'other', string>;
+  readonly #added: Peer[] = [];
   #daemon: ChildProcess | null = null;
 
   constructor() {
@@ -51,7 +52,22 @@ export class Lab {
     }
     ip('-n', names.fabric, 'link', 'add', 'br0', 'up', 'type', 'bridge');
     const attach = (device: string, mac: string, netns: string, port: string): void => {
-      ip('-n', names.fabric, 'link', 'add', port, 'type', 'veth', 'peer', 'name', device, 'address', mac, 'netns', netns);
+      ip(
+        '-n',
+        names.fabric,
+        'link',
+        'add',
+        port,
+        'type',
+        'veth',
+        'peer',
+        'name',
+        device,
+        'address',
+        mac,
+        'netns',
+        netns,
+      );
       ip('-n', names.fabric, 'link', 'set', port, 'master', 'br0', 'up');
     };
     attach('guest0', '02:00:0a:01:01:01', names.router, 'p-router');
@@ -65,7 +81,22 @@ export class Lab {
       ip('-n', netns, 'link', 'set', 'eth0', 'up');
       ip('-n', netns, 'route', 'add', 'default', 'via', '10.1.1.1');
     }
-    ip('-n', names.outside, 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'public0', 'address', '02:00:c6:33:64:0a', 'netns', names.router);
+    ip(
+      '-n',
+      names.outside,
+      'link',
+      'add',
+      'eth0',
+      'type',
+      'veth',
+      'peer',
+      'name',
+      'public0',
+      'address',
+      '02:00:c6:33:64:0a',
+      'netns',
+      names.router,
+    );
     for (const address of ['198.51.100.1/24', '198.51.100.2/24', '198.51.100.200/24']) {
       ip('-n', names.outside, 'address', 'add', address, 'dev', 'eth0');
     }
@@ -77,9 +108,13 @@ export class Lab {
 
   /** Starts the router daemon and waits until it listens. */
   async start(): Promise<void> {
-    const child = spawn('ip', ['netns', 'exec', this.router, process.execPath, daemonProgram, '--state', this.directory], {
-      stdio: ['ignore', 'ignore', 'inherit'],
-    });
+    const child = spawn(
+      'ip',
+      ['netns', 'exec', this.router, process.execPath, daemonProgram, '--state', this.directory],
+      {
+        stdio: ['ignore', 'ignore', 'inherit'],
+      },
+    );
     this.#daemon = child;
     for (let attempt = 0; attempt < 500; attempt += 1) {
       if (child.exitCode !== null) throw new Error(`the router daemon ended with ${child.exitCode}`);
@@ -124,7 +159,47 @@ export class Lab {
   }
 
   async events(): Promise<readonly RouterEvent[]> {
-    return (await this.call<{ readonly items: readonly RouterEvent[] }>('GET', '/v1/events?wait=0')).body.items;
+    return (await this.call<{ readonly items: readonly RouterEvent[] }>('GET', '/v1/events?wait=0')).body
+      .items;
+  }
+
+  /** Pids of the nftables helpers that the daemon has started. */
+  helpers(): readonly number[] {
+    const pid = this.#daemon?.pid;
+    if (pid === undefined) return [];
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean);
+    return children
+      .map(Number)
+      .filter((child) => readFileSync(`/proc/${child}/cmdline`, 'utf8').includes('helper'));
+  }
+
+  /** Another machine behind another leg of the router: made now, removed with the lab. */
+  addGuest(name: string, device: string, mac: string, address: string, gateway: string): Peer {
+    const netns = `${this.router.slice(0, -1)}${name}`;
+    ip('netns', 'add', netns);
+    ip('-n', netns, 'link', 'set', 'lo', 'up');
+    ip(
+      '-n',
+      netns,
+      'link',
+      'add',
+      'eth0',
+      'type',
+      'veth',
+      'peer',
+      'name',
+      device,
+      'address',
+      mac,
+      'netns',
+      this.router,
+    );
+    ip('-n', netns, 'address', 'add', address, 'dev', 'eth0');
+    ip('-n', netns, 'link', 'set', 'eth0', 'up');
+    ip('-n', netns, 'route', 'add', 'default', 'via', gateway);
+    const peer = new Peer(netns);
+    this.#added.push(peer);
+    return peer;
   }
 
   /** Runs nft in the router's namespace. */
@@ -140,7 +215,8 @@ export class Lab {
   /** Removes everything the lab made. */
   async close(): Promise<void> {
     await this.kill('SIGTERM');
-    for (const peer of [this.outside, this.web, this.other]) peer.close();
+    for (const peer of [this.outside, this.web, this.other, ...this.#added]) peer.close();
+    for (const { netns } of this.#added) spawnSync('ip', ['netns', 'del', netns]);
     for (const name of Object.values(this.#names)) spawnSync('ip', ['netns', 'del', name]);
     rmSync(this.directory, { recursive: true, force: true });
   }

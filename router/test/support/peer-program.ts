@@ -26,7 +26,9 @@ const serve = async (port: number): Promise<string> => {
   });
   await new Promise<void>((resolve) => tcp.listen(port, '0.0.0.0', resolve));
   const udp = createSocket('udp4');
-  udp.on('message', (_message, from) => udp.send(`${from.address} ${from.port} ${port}\n`, from.port, from.address));
+  udp.on('message', (_message, from) =>
+    udp.send(`${from.address} ${from.port} ${port}\n`, from.port, from.address),
+  );
   await new Promise<void>((resolve) => udp.bind(port, '0.0.0.0', resolve));
   return 'serving';
 };
@@ -51,9 +53,13 @@ const answerOf = (socket: Socket, timeout: number): Promise<string> =>
   });
 
 const tcpSocket = ({ address, port, from }: Request): Socket =>
-  connect({ host: address as string, port: port as number, ...(from === undefined ? {} : { localAddress: from }) });
+  connect({
+    host: address as string,
+    port: port as number,
+    ...(from === undefined ? {} : { localAddress: from }),
+  });
 
-const udp = ({ address, port, from, timeout = 500 }: Request): Promise<string> =>
+const udp = ({ address, port, from, timeout = 1500 }: Request): Promise<string> =>
   new Promise((resolve) => {
     const socket = createSocket('udp4');
     const done = (result: string): void => {
@@ -68,7 +74,7 @@ const udp = ({ address, port, from, timeout = 500 }: Request): Promise<string> =
   });
 
 const perform = async (request: Request): Promise<string> => {
-  const { timeout = 500 } = request;
+  const { timeout = 1500 } = request;
   switch (request.do) {
     case 'serve':
       return serve(request.port as number);
@@ -101,6 +107,8 @@ const perform = async (request: Request): Promise<string> => {
 
 createInterface({ input: process.stdin }).on('line', (line) => {
   const request = JSON.parse(line) as Request;
-  void perform(request).then((result) => process.stdout.write(`${JSON.stringify({ id: request.id, result })}\n`));
+  void perform(request).then((result) =>
+    process.stdout.write(`${JSON.stringify({ id: request.id, result })}\n`),
+  );
 });
 process.stdin.on('end', () => process.exit(0));
