@@ -17,8 +17,11 @@ export type ControllerFrame =
       readonly params: Readonly<Record<string, unknown>>;
     };
 
-/** `router`: passes an HTTP request on to a router daemon. `status`: report at once. */
-export type RequestMethod = 'router' | 'status';
+/**
+ * `router`: passes an HTTP request on to a router daemon. `status`: report at once. `copy-state`: carries connections,
+ * neighbours and leases from one router of this host to another: params `{from, to}`, result what the receiver took.
+ */
+export type RequestMethod = 'router' | 'status' | 'copy-state';
 
 export type AgentFrame =
   | { readonly type: 'hello'; readonly host: string; readonly version: string }

@@ -2,7 +2,7 @@ export type { AgentFrame, ControllerFrame, RequestMethod } from './channel.ts';
 export { checker } from './checker.ts';
 export { Condition } from './condition.ts';
 export { formatExamples, formats, isDomain, isHostname } from './formats.ts';
-export { FdbEntry, HostDocument, Machine, Segment, SegmentPort } from './host/document.ts';
+export { FdbEntry, HostDocument, Machine, MachineLink, Segment, SegmentPort } from './host/document.ts';
 export { HostStatus, MachineStatus } from './host/status.ts';
 export { verifyHostDocument } from './host/verify.ts';
 export type { Problem } from './problem.ts';
@@ -16,6 +16,7 @@ export {
   RouterDocument,
 } from './router/document.ts';
 export { EgressPolicy, EgressRule, FirewallRule, Protocol } from './router/firewall.ts';
+export { Handover, HandoverLink } from './router/handover.ts';
 export { Leg } from './router/leg.ts';
 export { LoadBalancer, LoadBalancerMember } from './router/load-balancer.ts';
 export { MetadataGuest } from './router/metadata.ts';

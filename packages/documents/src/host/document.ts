@@ -73,6 +73,16 @@ export const Machine = Type.Object(
 );
 export type Machine = Static<typeof Machine>;
 
+/** One end of a private wire between two machines. */
+const LinkEnd = Type.Object({ machine: Id, device: DeviceName, mac: Mac }, { additionalProperties: false });
+
+/** A private wire between two machines of this host: how two routers pass packets to each other during a hand-over. */
+export const MachineLink = Type.Object(
+  { id: Id, mtu: Mtu, ends: Type.Tuple([LinkEnd, LinkEnd]) },
+  { additionalProperties: false },
+);
+export type MachineLink = Static<typeof MachineLink>;
+
 /** The whole wanted state of one host. Items of every collection are in ascending order of `id`. */
 export const HostDocument = Type.Object(
   {
@@ -83,6 +93,7 @@ export const HostDocument = Type.Object(
     ports: Type.Array(SegmentPort, { maxItems: 65_536 }),
     fdb: Type.Array(FdbEntry, { maxItems: 262_144 }),
     machines: Type.Array(Machine, { maxItems: 16_384 }),
+    links: Type.Optional(Type.Array(MachineLink, { maxItems: 16_384 })),
   },
   { $id: 'HostDocument', additionalProperties: false },
 );

@@ -53,5 +53,14 @@ export const verifyHostDocument = (value: unknown): Problem[] => {
       problems.push(missing(`/fdb/${index}/segment`, 'segment', entry.segment));
     if (!ports.has(entry.port)) problems.push(missing(`/fdb/${index}/port`, 'port', entry.port));
   }
+  const links = document.links ?? [];
+  problems.push(...orderingProblems('/links', links));
+  for (const [index, link] of links.entries()) {
+    for (const [side, end] of link.ends.entries()) {
+      claim(`/links/${index}/ends/${side}/device`, `${end.machine}/${end.device}`, link.id);
+      if (!machines.has(end.machine))
+        problems.push(missing(`/links/${index}/ends/${side}/machine`, 'machine', end.machine));
+    }
+  }
   return problems;
 };

@@ -50,8 +50,11 @@ export const applyRouterDocumentChange = (
     if (part === undefined) continue;
     changed[name] = changeCollection<Identified>(base[name], part.upsert, part.remove);
   }
+  const { handover = base.handover } = change;
+  const { handover: _before, ...rest } = base;
   return {
-    ...base,
+    ...rest,
+    ...(handover === undefined || handover === null ? {} : { handover }),
     ...(change.hostname === undefined ? {} : { hostname: change.hostname }),
     ...(change.dns === undefined ? {} : { dns: change.dns }),
     ...(changed as Partial<RouterDocument>),

@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox';
 import { Generation, Hostname, Id } from '../scalars.ts';
 import { Dns } from './dhcp.ts';
+import { Handover } from './handover.ts';
 import { type CollectionItem, type CollectionName, collectionNames, RouterDocument } from './document.ts';
 
 const collectionChange = (items: (typeof RouterDocument)['properties'][CollectionName]) =>
@@ -26,6 +27,9 @@ export const RouterDocumentChange = Type.Object(
     generation: Generation,
     hostname: Type.Optional(Hostname),
     dns: Type.Optional(Dns),
+    handover: Type.Optional(
+      Type.Union([Handover, Type.Null()], { description: 'Null: there is none any more.' }),
+    ),
     collections: Type.Object(
       Object.fromEntries(
         collectionNames.map((name) => [name, collectionChange(RouterDocument.properties[name])]),
@@ -44,7 +48,7 @@ export interface CollectionChange<Name extends CollectionName = CollectionName> 
 export interface RouterDocumentChange
   extends Pick<
     Static<typeof RouterDocumentChange>,
-    'schemaVersion' | 'id' | 'baseGeneration' | 'generation' | 'hostname' | 'dns'
+    'schemaVersion' | 'id' | 'baseGeneration' | 'generation' | 'hostname' | 'dns' | 'handover'
   > {
   readonly collections: { readonly [Name in CollectionName]?: CollectionChange<Name> };
 }

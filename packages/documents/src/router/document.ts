@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox';
 import { Generation, Hostname, Id } from '../scalars.ts';
 import { DhcpHost, DhcpSubnet, Dns } from './dhcp.ts';
 import { EgressPolicy, EgressRule, FirewallRule } from './firewall.ts';
+import { Handover } from './handover.ts';
 import { Leg } from './leg.ts';
 import { LoadBalancer } from './load-balancer.ts';
 import { MetadataGuest } from './metadata.ts';
@@ -35,6 +36,7 @@ export const RouterDocument = Type.Object(
     dns: Dns,
     metadataGuests: collection(MetadataGuest, 65_536),
     routes: collection(Route, 4096),
+    handover: Type.Optional(Handover),
   },
   { $id: 'RouterDocument', additionalProperties: false },
 );

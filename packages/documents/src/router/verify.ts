@@ -79,6 +79,17 @@ const referenceProblems = (document: RouterDocument): Problem[] => {
       }
     }
   }
+  for (const side of ['older', 'newer'] as const) {
+    for (const [index, link] of (document.handover?.[side] ?? []).entries()) {
+      if (legs.has(link.leg)) continue;
+      problems.push({
+        pointer: `/handover/${side}/${index}/leg`,
+        code: 'unknown-leg',
+        message: `There is no leg ${link.leg}`,
+        hint: `Use one of: ${[...legs].join(', ')}.`,
+      });
+    }
+  }
   return problems;
 };
 
