@@ -9,7 +9,7 @@ import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { against, type Bench, type BenchContext, percentile, type Row } from './bench.ts';
-import { Datagrams } from './router-fixture/datagrams.ts';
+import { Datagrams, onEchoProcessor } from './router-fixture/datagrams.ts';
 import { type Destination, destinationOf, rulesDocument } from './router-fixture/documents.ts';
 import { startEcho } from './router-fixture/echo-server.ts';
 import { Path } from './router-fixture/path.ts';
@@ -24,7 +24,7 @@ const NEW_PER_ROUND = 20;
 const ESTABLISHED_PER_ROUND = 100;
 /** Packets at the start of each turn that are not counted: they wake the echo. */
 const WAKING = 5;
-const FLOW_ROUNDS = 15;
+const FLOW_ROUNDS = 20;
 const FLOW_SECONDS = 1;
 /** Longest life of one iperf3, ms. */
 const FLOW_LIMIT = 15_000;
@@ -195,7 +195,12 @@ const run = async ({ runs, tell }: BenchContext): Promise<Row[]> => {
         const udp = destinationsOf(document).slice(0, rules);
         paths.iptables.router.run(['/usr/sbin/iptables-nft-restore'], iptablesRestore(udp));
         await sleep(500);
-        rows.push(...rowsOf(rules, measureRoundTrips(paths, to, rounds)));
+        rows.push(
+          ...rowsOf(
+            rules,
+            onEchoProcessor(() => measureRoundTrips(paths, to, rounds)),
+          ),
+        );
         tell(`round trips at ${rules} measured`);
       } finally {
         for (const each of echoes) each.kill('SIGKILL');
@@ -221,12 +226,27 @@ const run = async ({ runs, tell }: BenchContext): Promise<Row[]> => {
       );
     }
     const [ours, bare] = [percentile(flows.ours, 0.5), percentile(flows.bare, 0.5)];
+    // Of each round by itself: what the machine can do changes more from one minute to the next than the two differ.
+    const ratio = percentile(
+      flows.ours.map((value, round) => value / (flows.bare[round] ?? Number.NaN)),
+      0.5,
+    );
     return [
       ...rows,
-      against('throughput of one flow at 10k, p50', ours, 'Gbit/s', bare, 'three bare nft rules', {
-        text: '>= 0.95x',
-        met: ours >= 0.95 * bare,
-      }),
+      {
+        ...against(
+          'throughput of one flow at 10k, p50; ratio: p50 of the rounds',
+          ours,
+          'Gbit/s',
+          bare,
+          'three bare nft rules',
+          {
+            text: '>= 0.95x',
+            met: ratio >= 0.95,
+          },
+        ),
+        ratio,
+      },
       {
         name: 'control: of 3 packets to a port without a rule, answered',
         value: answers,
