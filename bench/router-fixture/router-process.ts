@@ -20,6 +20,8 @@ export interface Taken {
   readonly inKernel: number;
   /** ... until the daemon's answer was complete. */
   readonly answered: number;
+  /** By the daemon's own clock, ms: from the document accepted until kernel and daemons had it. */
+  readonly fromAccepted: number;
 }
 
 /** A router daemon that runs. */
@@ -65,6 +67,9 @@ export class RouterProcess {
     throw new Error(`the router daemon does not listen: ${log}`);
   }
 
+  /** What the header Server-Timing of the last answer said, ms. */
+  #timing: ReadonlyMap<string, number> = new Map();
+
   /** A call of the control API; throws unless it answers 200. */
   call(method: string, path: string, body?: Buffer): Promise<string> {
     return new Promise((resolve, reject) => {
@@ -74,6 +79,8 @@ export class RouterProcess {
         response.on('error', reject);
         response.on('data', (chunk: Buffer) => chunks.push(chunk));
         response.on('end', () => {
+          const timing = String(response.headers['server-timing'] ?? '').matchAll(/([a-z]+);dur=([\d.]+)/g);
+          this.#timing = new Map(Array.from(timing, ([, name = '', value]) => [name, Number(value)]));
           if (response.statusCode === 200) resolve(Buffer.concat(chunks).toString());
           else reject(new Error(`${method} ${path}: ${response.statusCode} ${Buffer.concat(chunks)}`));
         });
@@ -106,7 +113,8 @@ export class RouterProcess {
     await this.call(method, '/v1/document', bytes);
     const answered = performance.now() - sent;
     this.generation = body.generation;
-    return { inKernel: (await committed) - sent, answered };
+    const fromAccepted = this.#timing.get('kernel') ?? Number.NaN;
+    return { inKernel: (await committed) - sent, answered, fromAccepted };
   }
 
   /** Kills the daemon and removes its state. What it made in the namespace stays. */

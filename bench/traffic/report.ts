@@ -58,8 +58,16 @@ export interface ConnectionReport {
   readonly failed: number;
   /** By phase and cause: `connect refused`, `echo reset` ... */
   readonly causes: Causes;
-  /** Finished, but a phase took a second or more: a segment of the handshake was sent again. */
+  /** Finished, but the handshake took a second or more: a segment of it was lost and sent again. */
   readonly slow: number;
+  /**
+   * Finished, but an echo or the close took a second or more. A segment may have been lost, but as a rule a program on
+   * the way did not get to run: kernels do handshakes, programs answer.
+   */
+  readonly late: number;
+  /** Segments the client sent again, in all. */
+  readonly retransmits: number;
+  readonly needlessRetransmits: number;
   /** SYN to established. */
   readonly connect: Distribution;
   /** SYN to closed, without the wait between. */
@@ -88,7 +96,7 @@ export interface QueryReport {
   readonly label: string;
   readonly asked: number;
   readonly answered: number;
-  /** No answer within 2 s. Nothing is asked twice. */
+  /** No answer within 5 s, after which resolvers ask again (resolv.conf(5)); here nothing is asked twice. */
   readonly unanswered: number;
   /** Answers that say something else than they should. */
   readonly wrong: number;

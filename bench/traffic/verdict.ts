@@ -75,7 +75,15 @@ export const verdict = (report: TrafficReport): Verdict => {
       kind.started - kind.finished - kind.failed,
       'connections were still open',
     );
-    note(failures, of, 'slow', kind.slow, 'connections took a second or more for a phase');
+    note(failures, of, 'slow', kind.slow, 'connections took a second or more for the handshake');
+    note(remarks, of, 'late', kind.late, 'connections waited a second or more for an answer');
+    note(
+      remarks,
+      of,
+      'retransmits',
+      kind.retransmits,
+      `segments sent again, ${kind.needlessRetransmits} of them needlessly`,
+    );
   }
   for (const bulk of report.bulk) {
     const of = `${bulk.label} bulk`;

@@ -1,8 +1,8 @@
 /**
  * The program that runs inside a namespace: does the jobs it is given, answers orders (protocol.ts), and ends when its
- * standard input does, so that nothing of it outlives the one that started it.
+ * standard input does, so that nothing of it outlives the one that started it. Its priority is that of everybody: load
+ * that outranks what it measures would starve it.
  */
-import { setPriority } from 'node:os';
 import { createInterface } from 'node:readline';
 import { bulk } from './jobs/bulk.ts';
 import { connections } from './jobs/connections.ts';
@@ -34,13 +34,6 @@ const jobFor = (spec: JobSpec): Job => {
       return dhcp(spec);
   }
 };
-
-// Measuring comes before being fair: a starved prober would report itself. Refused in some containers; then it is as it is.
-try {
-  setPriority(-10);
-} catch {
-  // Stalls are reported in any case.
-}
 
 let jobs: readonly Job[] = [];
 let pacer: Pacer | undefined;

@@ -3,6 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { Histogram } from '../histogram.ts';
 import { MESSAGE_LENGTH, writeMessage } from '../message.ts';
 import type { LaneHandle } from '../pacer.ts';
+import { type Retransmits, retransmitsOf } from '../sockets.ts';
 import type { Endpoint } from '../traffic-map.ts';
 import { type ConnectionsSpec, causeOf, type Job, OPEN_LIMIT, pause, Tally, until } from './job.ts';
 
@@ -18,6 +19,8 @@ interface Outcome {
   /** Null: finished. */
   readonly failure: string | null;
   readonly slow: boolean;
+  readonly late: boolean;
+  readonly again: Retransmits;
   readonly connect: number;
   readonly total: number;
 }
@@ -35,25 +38,34 @@ const live = (
   let phaseAt = startedAt;
   let connected = 0;
   let slow = false;
+  let late = false;
+  let again: Retransmits = { sent: 0, needless: 0 };
   let matched = 0;
   let over = false;
   let timer: NodeJS.Timeout | undefined;
 
+  /** Whether the phase that ends now took too long. */
+  const judge = (): void => {
+    if (phase === 'wait' || performance.now() - phaseAt < SLOW) return;
+    if (phase === 'connect') slow = true;
+    else late = true;
+  };
   const enter = (next: Phase): void => {
-    const now = performance.now();
-    if (phase !== 'wait' && now - phaseAt >= SLOW) slow = true;
+    judge();
     phase = next;
-    phaseAt = now;
+    phaseAt = performance.now();
   };
   const finish = (cause: string | null): void => {
     if (over) return;
     over = true;
     clearTimeout(timer);
     socket.destroy();
-    if (performance.now() - phaseAt >= SLOW) slow = true;
+    judge();
     done({
       failure: cause === null ? null : `${phase} ${cause}`,
       slow,
+      late,
+      again,
       connect: connected,
       total: performance.now() - startedAt - life,
     });
@@ -81,6 +93,7 @@ const live = (
       timer = setTimeout(() => ask('second echo', 2), life);
     } else {
       enter('close');
+      again = retransmitsOf(socket);
       socket.end();
     }
   };
@@ -123,6 +136,9 @@ export const connections = ({ label, way, to, rate, life }: ConnectionsSpec): Jo
   let started = 0;
   let finished = 0;
   let slow = 0;
+  let late = 0;
+  let retransmits = 0;
+  let needless = 0;
   let lane: LaneHandle | undefined;
   let sweep: NodeJS.Timeout | undefined;
 
@@ -141,6 +157,9 @@ export const connections = ({ label, way, to, rate, life }: ConnectionsSpec): Jo
       }
       finished += 1;
       if (outcome.slow) slow += 1;
+      if (outcome.late) late += 1;
+      retransmits += outcome.again.sent;
+      needless += outcome.again.needless;
       connectTimes.add(outcome.connect);
       totals.add(Math.max(0, outcome.total));
     });
@@ -190,6 +209,9 @@ export const connections = ({ label, way, to, rate, life }: ConnectionsSpec): Jo
       failed: failures.total,
       causes: failures.causes(),
       slow,
+      late,
+      retransmits,
+      needlessRetransmits: needless,
       connect: connectTimes.distribution(),
       total: totals.distribution(),
       skipped: lane?.skipped() ?? 0,

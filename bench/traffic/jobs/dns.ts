@@ -3,13 +3,12 @@ import { createSocket, type Socket } from 'node:dgram';
 import type { LaneHandle } from '../pacer.ts';
 import type { KnownName } from '../traffic-map.ts';
 import { type DnsSpec, type Job, OPEN_LIMIT, pause } from './job.ts';
-import { Queries } from './queries.ts';
+import { LIMIT, Queries } from './queries.ts';
 
 const TYPE_A = 1;
 const CLASS_IN = 1;
 const RECURSION_DESIRED = 0x0100;
 const RESPONSE = 0x8000;
-const LIMIT = 2000;
 
 /** A question for the address of a name. */
 export const encodeQuery = (id: number, name: string): Buffer => {

@@ -3,7 +3,7 @@ import { Histogram } from '../histogram.ts';
 import type { QueryReport } from '../report.ts';
 import { Tally, until } from './job.ts';
 
-const LIMIT = 2000;
+export const LIMIT = 5000;
 
 export class Queries {
   readonly #latency = new Histogram();
@@ -29,7 +29,7 @@ export class Queries {
     return true;
   }
 
-  /** Resolves when all is answered, or 2 s are over. */
+  /** Resolves when all is answered, or 5 s are over. */
   async settle(): Promise<void> {
     await until(() => this.#open.size === 0, LIMIT);
   }
