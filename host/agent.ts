@@ -9,7 +9,9 @@ import { Doorbell } from './channel/doorbell.ts';
 import { answerRequest } from './channel/requests.ts';
 import { checkHostDocument, readHostDocument, writeHostDocument } from './document/document-file.ts';
 import type { HostIdentity } from './document/host-file.ts';
+import type { MovedMacs } from './fabric/apply.ts';
 import { Fabric } from './fabric/fabric.ts';
+import { MachineLinks } from './links/machine-links.ts';
 import type { MachineDriver, MachineReport } from './machines/machine.ts';
 import { NamespaceDriver } from './machines/namespace/namespace-driver.ts';
 import type { RouterProgram } from './machines/namespace/router-process.ts';
@@ -47,6 +49,7 @@ export class HostAgent {
   readonly #controller: ControllerClient;
   readonly #doorbell: Doorbell;
   readonly #fabric: Fabric;
+  readonly #links: MachineLinks;
   readonly #driver: MachineDriver;
   readonly #routers: Routers;
   readonly #startedAt = Date.now();
@@ -86,6 +89,7 @@ export class HostAgent {
       onTrouble: (router, error) => options.log.warn({ router, err: error.message }, 'delivery failed'),
     });
     this.#fabric = new Fabric({ prefix, onChange: () => this.#kernelChanged() });
+    this.#links = new MachineLinks({ onChange: () => this.#kernelChanged() });
     this.#driver = new NamespaceDriver({
       prefix,
       machinesDirectory: join(this.#directory, 'machines'),
@@ -99,6 +103,7 @@ export class HostAgent {
     });
     this.#reconciliation = new Reconciliation({
       fabric: this.#fabric,
+      links: this.#links,
       driver: this.#driver,
       routers: this.#routers,
       isWanted: (id) =>
@@ -106,6 +111,8 @@ export class HostAgent {
         this.#document?.machines.some((machine) => machine.id === id && machine.state === 'running') === true,
       onBooted: () => this.#statusSoon(),
       isConnected: () => this.#doorbell.connected,
+      onUnannounced: (machine, error) =>
+        options.log.warn({ machine, err: error.message }, 'addresses not announced'),
     });
     this.#doorbell = new Doorbell({
       url: identity.controller,
@@ -158,6 +165,7 @@ export class HostAgent {
     await this.#reconciling;
     this.#routers.close();
     await this.#driver.close();
+    this.#links.close();
     await this.#fabric.close();
     this.#controller.close();
   }
@@ -241,8 +249,12 @@ export class HostAgent {
   async #apply(document: HostDocument): Promise<void> {
     const thorough = this.#thorough;
     this.#thorough = false;
-    const { reasons, ...outcomes } = await this.#reconciliation.apply(document, { thorough });
+    // Before it is applied: an agent killed halfway goes on with it. By the one before, it would bring back a router that
+    // has been replaced, and give it the MACs.
+    const unwritten = await this.#persist(document);
+    const { reasons, moved, ...outcomes } = await this.#reconciliation.apply(document, { thorough });
     this.#outcomes = outcomes;
+    if (moved !== null) this.#reportMoved(moved);
     if (reasons.length > 0 && this.#settled === document.generation) {
       this.#report({
         type: 'host.drift-healed',
@@ -254,9 +266,28 @@ export class HostAgent {
     const failed = Object.values(outcomes).some((outcome) => outcome.failures.length > 0);
     this.#settled = failed ? -1 : document.generation;
     if (!failed) this.#attempt = 0;
-    if (this.#persisted === document) return;
-    await writeHostDocument(join(this.#directory, 'document.json'), document);
-    this.#persisted = document;
+    if (unwritten !== null) throw unwritten;
+  }
+
+  /** Why the document could not be written, which is no reason not to apply it; null when it is on disk. */
+  async #persist(document: HostDocument): Promise<Error | null> {
+    if (this.#persisted === document) return null;
+    try {
+      await writeHostDocument(join(this.#directory, 'document.json'), document);
+      this.#persisted = document;
+      return null;
+    } catch (error) {
+      return error as Error;
+    }
+  }
+
+  /** One report for each machine that took over. */
+  #reportMoved({ moves, microseconds }: MovedMacs): void {
+    for (const [machine, own] of Map.groupBy(moves, ({ port }) => port.machine)) {
+      const macs = own.map(({ port, mac, from }) => `${mac} from ${from} to ${port.device}`);
+      const message = `Moved within ${microseconds} µs: ${macs.join(', ')}`.slice(0, 2000);
+      this.#report({ type: 'host.macs-moved', level: 'info', subject: machine, message });
+    }
   }
 
   #retryIfNeeded(): void {

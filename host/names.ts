@@ -15,7 +15,7 @@ export const machineNamespace = (prefix: string, id: string): string => `${prefi
 /** Path of a namespace that `ip netns` knows by this name. */
 export const namespacePath = (namespace: string): string => `${namespaceDirectory}/${namespace}`;
 
-/** What an alias of one of our devices says. `detail` is what a port joins: machine, device and MAC. */
+/** What an alias of one of our devices says. `detail` is what a port or a link joins: machine, device and MAC of each end. */
 export interface DeviceAlias {
   readonly kind: string;
   readonly id: string;
@@ -23,7 +23,7 @@ export interface DeviceAlias {
 }
 
 /** `selvage:<kind>:<id>`, followed by a blank and details where there are any. */
-export const deviceAlias = (kind: 'segment' | 'port', id: string, detail = ''): string =>
+export const deviceAlias = (kind: 'segment' | 'port' | 'link', id: string, detail = ''): string =>
   `selvage:${kind}:${id}${detail === '' ? '' : ` ${detail}`}`;
 
 /** Reads an alias; null for devices that are not ours, which are never removed. */

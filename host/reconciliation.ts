@@ -1,6 +1,10 @@
 /** Brings one host to one document: places, fabric, machines, and what has to go. One pass; the agent decides when. */
 import type { HostDocument, Machine, SegmentPort } from 'documents';
+import { announceAddresses } from './fabric/announce.ts';
+import type { MovedMacs } from './fabric/apply.ts';
 import type { Fabric, FabricOutcome } from './fabric/fabric.ts';
+import { wantedLinks } from './links/diff.ts';
+import type { LinksOutcome, MachineLinks } from './links/machine-links.ts';
 import { diffMachines } from './machines/diff.ts';
 import type { MachineDriver, PortPlace } from './machines/machine.ts';
 import type { Routers } from './routers/routers.ts';
@@ -8,6 +12,7 @@ import type { Outcome } from './status.ts';
 
 export interface ReconciliationParts {
   readonly fabric: Fabric;
+  readonly links: MachineLinks;
   readonly driver: MachineDriver;
   readonly routers: Routers;
   /** Whether the machine is still to run: a boot that had to wait asks again. */
@@ -15,6 +20,8 @@ export interface ReconciliationParts {
   /** A machine that had to wait was run, or failed to. */
   readonly onBooted: () => void;
   readonly isConnected: () => boolean;
+  /** The addresses of a router that took over could not be announced; its MACs are where they belong all the same. */
+  readonly onUnannounced: (machine: string, error: Error) => void;
 }
 
 /** What a pass did. */
@@ -24,6 +31,8 @@ export interface Reconciled {
   readonly machines: Outcome;
   /** What in the fabric was not as wanted, one sentence each. */
   readonly reasons: readonly string[];
+  /** MACs that went from one port to another; null when none did. */
+  readonly moved: MovedMacs | null;
 }
 
 /** A guest boots at the latest this long, ms, after its ports are there, whether its router answers or not. */
@@ -60,6 +69,11 @@ const reachablePart = (document: HostDocument, places: ReadonlyMap<string, PortP
   return { ...document, ports, fdb: document.fdb.filter((entry) => kept.has(entry.port)) };
 };
 
+const partition = <Item>(
+  items: readonly Item[],
+  isFirst: (item: Item) => boolean,
+): readonly [Item[], Item[]] => [items.filter(isFirst), items.filter((item) => !isFirst(item))];
+
 export class Reconciliation {
   readonly #parts: ReconciliationParts;
   /** What each machine was last run with, as text: a machine is run again only when that changes. */
@@ -77,17 +91,25 @@ export class Reconciliation {
     const { run, stop, remove } = diffMachines([...present], document.machines);
     const generations = this.#routerGenerations(run, present);
     const places = await this.#prepare(run, attempts);
+    // From here on nobody asks those that go any more, nor brings them up to date.
+    const gone = new Set(remove);
+    for (const id of [...stop, ...remove]) this.#forget(id, gone.has(id));
+    const linked = this.#link(document, present, places);
     const reachable = reachablePart(document, places);
     const plugged = await fabric.plug(reachable, (port) => places.get(port.machine) as PortPlace, options);
+    if (plugged.moved !== null) this.#announce(plugged.moved, places);
     const portsOf = Map.groupBy(document.ports, (port) => port.machine);
     const routersOf = Map.groupBy(
-      document.ports.filter((port) => port.role === 'router'),
+      // A standby answers nobody.
+      document.ports.filter((port) => port.role === 'router' && port.active),
       (port) => port.segment,
     );
     for (const machine of run) {
       if (!places.has(machine.id)) continue;
       const ports = portsOf.get(machine.id) ?? [];
-      if (machine.kind === 'router') this.#parts.routers.plugged(machine.id);
+      // Its document may name its links.
+      if (machine.kind === 'router' && !linked.incomplete.has(machine.id))
+        this.#parts.routers.plugged(machine.id);
       if (!this.#mustRun(machine, ports, plugged)) continue;
       if (machine.kind === 'router' || present.has(machine.id)) {
         await attempts.try(machine.id, () => driver.run(machine, ports));
@@ -96,17 +118,58 @@ export class Reconciliation {
         void this.#boot(machine, ports, routers, generations);
       }
     }
+    // What goes for good is cut off first, links before ports, and what ends in it then is seen by nobody: sockets that
+    // die with a router reset no connection that another router of these MACs has meanwhile.
+    const [first, later] = partition(plugged.removals, ({ machine }) => gone.has(machine ?? ''));
+    const cut = await fabric.remove(first);
     await this.#halt(stop, remove, attempts);
-    const unplugged = await fabric.unplug(reachable, plugged.removals);
+    const unplugged = await fabric.unplug(reachable, later);
     for (const id of stop) await attempts.try(id, () => driver.clear(id, 'keep'));
     for (const id of remove) await attempts.try(id, () => driver.clear(id, 'remove'));
     const security = plugged.securityFailure ?? unplugged.securityFailure;
     return {
-      fabric: { failures: [...plugged.failures, ...unplugged.failures] },
+      fabric: { failures: [...linked.failures, ...plugged.failures, ...cut, ...unplugged.failures] },
       security: { failures: security === null ? [] : [{ subject: document.id, message: security }] },
       machines: { failures: attempts.failures },
-      reasons: [...plugged.reasons, ...unplugged.reasons],
+      reasons: [...linked.reasons, ...plugged.reasons, ...unplugged.reasons],
+      moved: plugged.moved,
     };
+  }
+
+  #link(
+    document: HostDocument,
+    present: ReadonlySet<string>,
+    places: ReadonlyMap<string, PortPlace>,
+  ): LinksOutcome {
+    const { links, driver } = this.#parts;
+    const candidates = () => {
+      const guests = new Set(
+        document.machines.filter((machine) => machine.kind === 'guest').map((machine) => machine.id),
+      );
+      return [...present].filter((id) => !guests.has(id));
+    };
+    return links.apply(wantedLinks(document), candidates, (id) => places.get(id) ?? driver.place(id));
+  }
+
+  /** Routers whose MACs moved tell their segments, after everything of this moment. Nothing depends on it. */
+  #announce(moved: MovedMacs, places: ReadonlyMap<string, PortPlace>): void {
+    const own = moved.moves.filter(({ port, mac }) => port.role === 'router' && port.mac === mac);
+    for (const { port } of own) {
+      setImmediate(() => {
+        const place = places.get(port.machine);
+        if (place === undefined || !this.#parts.isWanted(port.machine)) return;
+        try {
+          announceAddresses(place.netns, port.machineDevice);
+        } catch (error) {
+          this.#parts.onUnannounced(port.machine, error as Error);
+        }
+      });
+    }
+  }
+
+  #forget(id: string, forGood: boolean): void {
+    this.#ran.delete(id);
+    this.#parts.routers.forget(id, forGood);
   }
 
   async #prepare(run: readonly Machine[], attempts: Attempts): Promise<ReadonlyMap<string, PortPlace>> {
@@ -122,12 +185,10 @@ export class Reconciliation {
   }
 
   async #halt(stop: readonly string[], remove: readonly string[], attempts: Attempts): Promise<void> {
-    const { driver, routers } = this.#parts;
+    const { driver } = this.#parts;
     const forGood = new Set(remove);
     await Promise.all(
       [...stop, ...remove].map((id) => {
-        this.#ran.delete(id);
-        routers.forget(id, forGood.has(id));
         return attempts.try(id, () => driver.halt(id, forGood.has(id) ? 'remove' : 'stop'));
       }),
     );

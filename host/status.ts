@@ -65,7 +65,7 @@ export const hostConditions = (facts: HostFacts, before: readonly Condition[], n
         );
   const parts = [
     accepted,
-    matter('FabricApplied', facts.fabric, 'Segments, ports and forwarding entries are as wanted'),
+    matter('FabricApplied', facts.fabric, 'Segments, ports, links and forwarding entries are as wanted'),
     matter('PortSecurityApplied', facts.security, 'Every port has its rules'),
     matter('MachinesApplied', facts.machines, 'Machines run or rest as wanted'),
   ];

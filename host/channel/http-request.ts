@@ -18,12 +18,14 @@ export interface HttpCall {
   readonly body?: string | Buffer;
   /** ms until the call counts as failed; 30 s when absent. */
   readonly timeout?: number;
+  /** Largest answer, bytes; a larger one fails with `http-too-large`. 256 MiB when absent. */
+  readonly mostBytes?: number;
 }
 
 /** The call got no answer: connection refused or lost, or too late. */
 export class HttpError extends Error {
   override readonly name = 'HttpError';
-  /** `http-timeout`, `http-closed`, or the errno in lower case: `econnrefused`. */
+  /** `http-timeout`, `http-closed`, `http-too-large`, or the errno in lower case: `econnrefused`. */
   readonly code: string;
 
   constructor(code: string, message: string, cause?: unknown) {
@@ -32,7 +34,7 @@ export class HttpError extends Error {
   }
 }
 
-/** Answers larger than this, bytes, are refused: the largest documents have some tens of megabytes. */
+/** Answers larger than this, bytes, are refused unless told otherwise: the largest documents have some tens of megabytes. */
 const MOST_BYTES = 256 * 1024 * 1024;
 
 export interface HttpPeer {
@@ -59,7 +61,7 @@ export const httpPeer = (where: { readonly url: string } | { readonly socketPath
   // Every call under way listens to it.
   setMaxListeners(0, closing.signal);
   return {
-    call: ({ method, path, headers, body, timeout = 30_000 }) =>
+    call: ({ method, path, headers, body, timeout = 30_000, mostBytes = MOST_BYTES }) =>
       new Promise((resolve, reject) => {
         const fail = (error: Error & { code?: string }) => {
           clearTimeout(timer);
@@ -90,7 +92,8 @@ export const httpPeer = (where: { readonly url: string } | { readonly socketPath
           let length = 0;
           incoming.on('data', (chunk: Buffer) => {
             length += chunk.length;
-            if (length > MOST_BYTES) fail(new HttpError('http-too-large', 'the answer is too large'));
+            if (length > mostBytes)
+              fail(new HttpError('http-too-large', `the answer has more than ${mostBytes} bytes`));
             else chunks.push(chunk);
           });
           incoming.on('error', fail);

@@ -1,5 +1,6 @@
 /** Answers what the controller asks over the doorbell socket. */
 import type { AgentFrame, ControllerFrame, Problem } from 'documents';
+import { CopyStateError } from '../routers/copy-state.ts';
 import type { HttpAnswer } from './http-request.ts';
 
 type Request = Extract<ControllerFrame, { readonly type: 'request' }>;
@@ -14,6 +15,8 @@ export interface RequestTargets {
       path: string,
       body: unknown,
     ) => Promise<HttpAnswer> | undefined;
+    /** Throws {@link CopyStateError}. */
+    readonly copyState: (from: string, to: string) => Promise<unknown>;
   };
   /** Reports at once; resolves to what was reported. */
   readonly status: () => Promise<unknown>;
@@ -25,6 +28,12 @@ const problem = (pointer: string, code: string, message: string, hint: string): 
   message,
   hint,
 });
+
+const copyHints: Readonly<Record<CopyStateError['code'], string>> = {
+  'no-such-router': 'Ask its host.',
+  'router-refused': 'Read what it says of the state it was given, or asked for.',
+  'no-answer': 'Try again; the daemon may be starting.',
+};
 
 /** JSON as JSON, text as text, and what is neither as `{"contentType","base64"}`. */
 const bodyOf = (answer: HttpAnswer): unknown => {
@@ -42,13 +51,22 @@ export const answerRequest = async (request: Request, targets: RequestTargets): 
   const refuse = (refusal: Problem): Response => ({ type: 'response', id, problem: refusal });
   try {
     if (method === 'status') return { type: 'response', id, result: await targets.status() };
+    if (method === 'copy-state') {
+      const { from, to } = params;
+      if (typeof from !== 'string' || typeof to !== 'string' || from === to) {
+        return refuse(
+          problem('/params', 'bad-request', 'from and to, two routers, are needed', 'Give the ids of both.'),
+        );
+      }
+      return { type: 'response', id, result: await targets.routers.copyState(from, to) };
+    }
     if (method !== 'router') {
       return refuse(
         problem(
           '/method',
           'unknown-method',
           `There is no method ${String(method)}`,
-          'Ask for router or status.',
+          'Ask for router, copy-state or status.',
         ),
       );
     }
@@ -82,6 +100,8 @@ export const answerRequest = async (request: Request, targets: RequestTargets): 
     const answer = await asked;
     return { type: 'response', id, result: { status: answer.status, body: bodyOf(answer) } };
   } catch (error) {
+    if (error instanceof CopyStateError)
+      return refuse(problem(error.pointer, error.code, error.message, copyHints[error.code]));
     const hint = 'Try again; the daemon may be starting.';
     return refuse(problem('', 'no-answer', (error as Error).message, hint));
   }

@@ -1,4 +1,4 @@
-/** The last host document that was applied, so that a start without a controller knows what is wanted. */
+/** The last host document that was taken, so that a start without a controller knows what is wanted. */
 import { readFileSync } from 'node:fs';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';

@@ -7,6 +7,8 @@ interface RemoveLinkStep {
   readonly type: 'remove-link';
   readonly name: string;
   readonly index: number;
+  /** The machine a port ends in; null for anything else. */
+  readonly machine: string | null;
 }
 
 export type RemoveLink = RemoveLinkStep & { readonly subject: string; readonly reason: string };
@@ -17,8 +19,24 @@ export type FabricAction = { readonly subject: string; readonly reason: string }
   | { readonly type: 'add-bridge'; readonly segment: Segment }
   | { readonly type: 'set-bridge'; readonly segment: Segment }
   | { readonly type: 'add-port'; readonly port: SegmentPort; readonly bridge: string }
-  | { readonly type: 'set-port'; readonly port: SegmentPort; readonly bridge: string }
-  | { readonly type: 'set-fdb'; readonly device: string; readonly mac: string }
+  | {
+      readonly type: 'set-port';
+      readonly port: SegmentPort;
+      readonly bridge: string;
+      /** It begins to carry frames by this step: who gets broadcast is set with it. */
+      readonly joins: boolean;
+    }
+  /** Broadcast and multicast begin or cease to reach the port. */
+  | { readonly type: 'set-flooding'; readonly port: SegmentPort; readonly index: number }
+  | {
+      readonly type: 'set-fdb';
+      readonly port: SegmentPort;
+      readonly mac: string;
+      /** Index of the port's device; null when it is only being made. */
+      readonly index: number | null;
+      /** The device of the same bridge that had the MAC; null when none had. */
+      readonly from: string | null;
+    }
   | { readonly type: 'remove-fdb'; readonly device: string; readonly mac: string }
 );
 
@@ -31,6 +49,12 @@ export interface FabricProblem {
 export interface FabricDiff {
   /** In the order they have to be done: what stands in the way, additions, changes. */
   readonly actions: readonly FabricAction[];
+  /**
+   * Who gets which frames, to be done as one batch after `actions`: entries, then who begins to get broadcast, then who
+   * ceases to, then entries that nobody wants. A router is replaced by nothing else: frames for its MACs reach the old or
+   * the new one, and broadcast for the length of the batch both, never none.
+   */
+  readonly placements: readonly FabricAction[];
   /** What has to go when everything wanted is there and nothing uses it any more. */
   readonly removals: readonly RemoveLink[];
   readonly problems: readonly FabricProblem[];
@@ -80,6 +104,10 @@ const portDifferences = (link: ObservedLink, port: SegmentPort, bridge: Observed
     [!link.up, 'is down'],
     [link.port?.learning !== false, 'learns'],
     [link.port?.flood !== false, 'floods unknown unicast'],
+  ]);
+
+const floodingDifferences = (link: ObservedLink, port: SegmentPort): string =>
+  words([
     [link.port?.bcastFlood !== port.active, port.active ? 'gets no broadcast' : 'gets broadcast'],
     [link.port?.mcastFlood !== port.active, port.active ? 'gets no multicast' : 'gets multicast'],
   ]);
@@ -123,6 +151,7 @@ const keep = (observed: ObservedFabric, wanted: WantedFabric): Kept => {
         subject,
         name: device,
         index: link.index,
+        machine: null,
         reason: `${device} joined something else (${link.alias})`,
       });
     }
@@ -139,6 +168,9 @@ const fdbActions = (
   kept: Kept,
 ): { readonly sets: FabricAction[]; readonly removals: FabricAction[] } => {
   const byIndex = new Map([...kept.links.values()].map((link) => [link.index, link]));
+  const allByIndex = new Map(observed.links.map((link) => [link.index, link]));
+  /** Who has a MAC, by index of the bridge and MAC; also ports that are about to go. */
+  const holders = new Map<string, string>();
   const ports = new Map(wanted.ports.map((port) => [port.id, port]));
   const bridgeOf = new Map(wanted.segments.map((segment) => [segment.id, segment.device]));
   const stays = (port: SegmentPort): boolean => {
@@ -154,6 +186,9 @@ const fdbActions = (
     { readonly mac: string; readonly link: ObservedLink; readonly right: boolean }
   >();
   for (const entry of observed.fdb) {
+    const holder = allByIndex.get(entry.link);
+    if (holder !== undefined && holder.kind !== 'bridge' && entry.state !== 'permanent')
+      holders.set(`${holder.master} ${entry.mac}`, holder.name);
     const link = byIndex.get(entry.link);
     if (link === undefined || link.kind === 'bridge' || entry.state === 'permanent') continue;
     present.set(`${link.name} ${entry.mac}`, {
@@ -174,11 +209,15 @@ const fdbActions = (
     if (unusable(port) || placed.get(`${bridgeOf.get(port.segment)} ${entry.mac}`) !== entry.id) continue;
     const found = stays(port) ? present.get(`${port.device} ${entry.mac}`) : undefined;
     if (found?.right === true) continue;
+    const bridge = kept.links.get(bridgeOf.get(port.segment) ?? '');
+    const holder = holders.get(`${bridge?.index} ${entry.mac}`) ?? null;
     sets.push({
       type: 'set-fdb',
       subject: entry.id,
-      device: port.device,
+      port,
       mac: entry.mac,
+      index: kept.links.get(port.device)?.index ?? null,
+      from: holder === port.device ? null : holder,
       reason: `${entry.mac} ${found === undefined ? 'was not placed' : 'was not fixed'} on ${port.device}`,
     });
   }
@@ -207,6 +246,7 @@ export const diffFabric = (observed: ObservedFabric, wanted: WantedFabric): Fabr
   const kept = keep(observed, wanted);
   const additions: FabricAction[] = [];
   const changes: FabricAction[] = [];
+  const flooding: Extract<FabricAction, { readonly type: 'set-flooding' }>[] = [];
   const bridgeOf = new Map(wanted.segments.map((segment) => [segment.id, segment.device]));
   for (const segment of wanted.segments) {
     if (kept.blocked.has(segment.device)) continue;
@@ -247,23 +287,30 @@ export const diffFabric = (observed: ObservedFabric, wanted: WantedFabric): Fabr
       });
       continue;
     }
-    const differs = portDifferences(link, port, kept.links.get(bridge));
+    const there = kept.links.get(bridge);
+    const differs = portDifferences(link, port, there);
+    const floods = floodingDifferences(link, port);
+    // One that carries nothing yet gets all its settings before it does.
+    const joins = !link.up || link.port === undefined || link.master !== there?.index;
     if (differs !== '')
       changes.push({
         type: 'set-port',
         subject: port.id,
         port,
         bridge,
-        reason: `port ${port.device} ${differs}`,
+        joins,
+        reason: `port ${port.device} ${joins ? [differs, floods].filter(Boolean).join(', ') : differs}`,
+      });
+    if (floods !== '' && !joins)
+      flooding.push({
+        type: 'set-flooding',
+        subject: port.id,
+        port,
+        index: link.index,
+        reason: `port ${port.device} ${floods}`,
       });
   }
   const { sets, removals } = fdbActions(observed, wanted, kept);
-  // Make before break: a port that is to be silent gets broadcast until its MACs have moved. One that changes its bridge
-  // as well has to be there before its MACs.
-  const late = (action: FabricAction): boolean =>
-    action.type === 'set-port' &&
-    !action.port.active &&
-    kept.links.get(action.port.device)?.master === kept.links.get(action.bridge)?.index;
   const goes = new Set(kept.first.map((action) => action.index));
   const stale = observed.links
     .filter((link) => !kept.links.has(link.name) && !goes.has(link.index))
@@ -271,17 +318,19 @@ export const diffFabric = (observed: ObservedFabric, wanted: WantedFabric): Fabr
       const alias = parseDeviceAlias(link.alias);
       if (alias === null || kept.blocked.has(link.name)) return [];
       const reason = `${link.name} belongs to nothing wanted`;
-      return [{ type: 'remove-link', subject: alias.id, name: link.name, index: link.index, reason }];
+      const machine = alias.kind === 'port' ? (alias.detail.split(' ')[0] ?? null) : null;
+      return [
+        { type: 'remove-link', subject: alias.id, name: link.name, index: link.index, machine, reason },
+      ];
     })
     // Ports before the bridges they are in.
     .toSorted((a, b) => Number(isBridge(observed, a)) - Number(isBridge(observed, b)));
   return {
-    actions: [
-      ...kept.first,
-      ...additions,
-      ...changes.filter((action) => !late(action)),
+    actions: [...kept.first, ...additions, ...changes],
+    // Make before break.
+    placements: [
       ...sets,
-      ...changes.filter(late),
+      ...flooding.toSorted((a, b) => Number(b.port.active) - Number(a.port.active)),
       ...removals,
     ],
     removals: stale,

@@ -5,7 +5,8 @@ import { monitor, type Monitor, namespaces, openRouteSocket, type RouteSocket } 
 import { type KernelNftables, openNftables } from 'nftables-json';
 import type { PortPlace } from '../machines/machine.ts';
 import { fabricNamespace, namespacePath } from '../names.ts';
-import { applyFabric, type FabricFailure, removeLinks } from './apply.ts';
+import { applyFabric, applyPlacements, type FabricFailure, type MovedMacs, removeLinks } from './apply.ts';
+import { audiblePlacements } from './audible-placements.ts';
 import { diffFabric, type FabricDiff, type RemoveLink, wantedFabric } from './diff.ts';
 import { observeFabric } from './observe.ts';
 import { PortSecurity } from './security/apply.ts';
@@ -26,6 +27,8 @@ export interface FabricOutcome {
   readonly securityFailure: string | null;
   /** Ids of ports that were made, whose machines have to take them up. */
   readonly newPorts: ReadonlySet<string>;
+  /** MACs that went to another port, as those of a replaced router do; null when none did. */
+  readonly moved: MovedMacs | null;
   /** Links that go when what uses them has ended. */
   readonly removals: readonly RemoveLink[];
 }
@@ -89,14 +92,23 @@ export class Fabric {
         ? diff.actions
         : diff.actions.filter((action) => action.type !== 'add-port' || action.port.security === null);
     const failures = applyFabric(route, actions, placeOf);
-    reasons.push(...actions.map((action) => action.reason), ...diff.removals.map((action) => action.reason));
+    const placed = applyPlacements(route, audiblePlacements(diff, wanted.ports, failures));
+    for (const { reason } of [...actions, ...diff.placements, ...diff.removals]) reasons.push(reason);
     return {
       reasons,
-      failures: [...diff.problems, ...failures],
+      failures: [...diff.problems, ...failures, ...placed.failures],
       securityFailure,
+      moved: placed.moved,
       newPorts: new Set(actions.flatMap((action) => (action.type === 'add-port' ? [action.port.id] : []))),
       removals: diff.removals,
     };
+  }
+
+  /** Removes some of what `plug` left over, before its machines are ended. */
+  async remove(removals: readonly RemoveLink[]): Promise<readonly FabricFailure[]> {
+    if (removals.length === 0) return [];
+    const { route } = await this.#open();
+    return removeLinks(route, removals);
   }
 
   /** Removes what `plug` left over and the rules of ports that are gone. */

@@ -25,6 +25,8 @@ export interface MachineDriver {
   readonly list: () => Promise<readonly string[]>;
   /** Makes the place where ports of the machine are plugged in, and starts what need not wait for ports. */
   readonly prepare: (machine: Machine) => Promise<PortPlace>;
+  /** Where that is, null when there is none: also of a machine that is about to go. */
+  readonly place: (id: string) => PortPlace | null;
   /** The ports are plugged in: boots, or adopts what runs. Returns when that is under way. */
   readonly run: (machine: Machine, ports: readonly SegmentPort[]) => Promise<void>;
   /**

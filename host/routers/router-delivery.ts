@@ -106,6 +106,11 @@ export class RouterDelivery {
     return new Promise((resolve) => this.#waiters.push({ generation, resolve }));
   }
 
+  /** The daemon's API. */
+  get client(): RouterClient {
+    return this.#client;
+  }
+
   request(method: string, path: string, body: unknown) {
     return this.#client.call(method, path, body);
   }

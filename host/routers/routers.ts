@@ -5,6 +5,7 @@ import { backOffDelay } from '../channel/back-off.ts';
 import { type ControllerClient, ControllerError } from '../channel/controller.ts';
 import type { HttpAnswer } from '../channel/http-request.ts';
 import type { MachineReport } from '../machines/machine.ts';
+import { copyState } from './copy-state.ts';
 import { EventQueue } from './event-queue.ts';
 import { RouterDelivery } from './router-delivery.ts';
 
@@ -99,6 +100,12 @@ export class Routers {
 
   request(id: string, method: string, path: string, body: unknown): Promise<HttpAnswer> | undefined {
     return this.#deliveries.get(id)?.request(method, path, body);
+  }
+
+  /** Carries connections, neighbours and leases from one router to another; answers with what the receiver took. */
+  copyState(from: string, to: string): Promise<unknown> {
+    const side = (id: string) => ({ id, client: this.#deliveries.get(id)?.client });
+    return copyState(side(from), side(to));
   }
 
   takeEvents(events: readonly RouterEvent[]): void {

@@ -3,7 +3,8 @@ import fc from 'fast-check';
 import type { HostDocument } from 'documents';
 import { fdb, links, type RouteSocket } from 'node-netlink';
 import { FakeNetwork } from 'node-netlink/fake';
-import { applyFabric, removeLinks } from '../fabric/apply.ts';
+import { applyFabric, applyPlacements, removeLinks } from '../fabric/apply.ts';
+import { audiblePlacements } from '../fabric/audible-placements.ts';
 import { diffFabric, type FabricAction, wantedFabric } from '../fabric/diff.ts';
 import { observeFabric } from '../fabric/observe.ts';
 import { guest, hostDocument, router, segment } from './fixtures/documents.ts';
@@ -34,7 +35,12 @@ const bring = (route: RouteSocket, document: HostDocument) => {
     }
   }
   const failures = applyFabric(route, diff.actions, (port) => ({ netns: `m-${port.machine}` }));
-  return { ...diff, failures: [...failures, ...removeLinks(route, diff.removals)] };
+  const placed = applyPlacements(route, diff.placements);
+  return {
+    ...diff,
+    moved: placed.moved,
+    failures: [...failures, ...placed.failures, ...removeLinks(route, diff.removals)],
+  };
 };
 
 /** What is there, by name and not by index: two fabrics with the same shape serve the same. */
@@ -60,7 +66,10 @@ const words = (action: FabricAction): string => {
     case 'add-port':
     case 'set-port':
       return `${action.type} ${action.port.device} in ${action.bridge}`;
+    case 'set-flooding':
+      return `${action.type} ${action.port.active ? 'on' : 'off'} at ${action.port.device}`;
     case 'set-fdb':
+      return `${action.type} ${action.mac} on ${action.port.device}`;
     case 'remove-fdb':
       return `${action.type} ${action.mac} on ${action.device}`;
     case 'remove-link':
@@ -69,10 +78,14 @@ const words = (action: FabricAction): string => {
 };
 
 const steps = (route: RouteSocket, document: HostDocument): string => {
-  const { actions, removals, problems } = diffFabric(observeFabric(route), wantedFabric(document));
+  const { actions, placements, removals, problems } = diffFabric(
+    observeFabric(route),
+    wantedFabric(document),
+  );
   const line = (action: FabricAction) => `${words(action).padEnd(50)} # ${action.reason}\n`;
   return [
     ...actions.map(line),
+    ...(placements.length === 0 ? [] : ['then, as one batch:\n', ...placements.map(line)]),
     ...(removals.length === 0 ? [] : ['then, when what used them has ended:\n', ...removals.map(line)]),
     ...problems.map(({ subject, message }) => `problem of ${subject}: ${message}\n`),
   ].join('');
@@ -119,7 +132,7 @@ const cases: Readonly<Record<string, (route: RouteSocket) => HostDocument>> = {
       guest(3, 2, '10.1.2.3'),
     );
   },
-  'a MAC moves to a standby: it gets broadcast first, the old place loses it last': (route) => {
+  'a MAC moves to a standby: first its entry, then broadcast here, then no more broadcast there': (route) => {
     const both = hostDocument(1, segment(1), router(1, 1), router(2, 1));
     const serving = (generation: number, which: number): HostDocument => ({
       ...both,
@@ -173,6 +186,29 @@ for (const [sentence, make] of Object.entries(cases)) {
     );
   });
 }
+
+test('a port is not silenced while the one that is to get its broadcast cannot be had', (t) => {
+  const { route } = fabric();
+  const both = hostDocument(1, segment(1), router(1, 1), router(2, 1));
+  const serving = (which: number): HostDocument => ({
+    ...both,
+    ports: both.ports.map((port, index) => ({ ...port, active: index === which })),
+    fdb: both.fdb.slice(0, 1).map((entry) => ({ ...entry, port: both.ports[which]?.id as string })),
+  });
+  const alone = { ...serving(0), ports: serving(0).ports.slice(0, 1) };
+  bring(route, alone);
+  route.send(links.add({ kind: 'bridge', name: 'pt000000000002', alias: 'somebody else' }));
+  const { ports } = serving(1);
+  const silences = () => {
+    const diff = diffFabric(observeFabric(route), wantedFabric(serving(1)));
+    return [diff.placements, audiblePlacements(diff, ports, [])].map((placements) =>
+      placements.some(({ type }) => type === 'set-flooding'),
+    );
+  };
+  t.deepEqual(silences(), [true, false]);
+  route.send(links.remove({ name: 'pt000000000002' }));
+  t.deepEqual(silences(), [true, true]);
+});
 
 const documents = fc
   .record({
@@ -282,7 +318,7 @@ test('from whatever is there, one diff leads to what is wanted, and then there i
       return (
         failures.length === 0 &&
         problems.length === 0 &&
-        rest.actions.length === 0 &&
+        rest.actions.length + rest.placements.length === 0 &&
         rest.removals.length === 0 &&
         foreign.every((link) => now.some(({ index, name }) => index === link.index && name === link.name)) &&
         JSON.stringify({
@@ -302,9 +338,9 @@ test('a second look changes nothing', (t) => {
       const { route } = fabric();
       bring(route, wanted);
       const first = route.dump(links.dump());
-      const { actions, removals } = bring(route, wanted);
+      const { actions, placements, removals } = bring(route, wanted);
       return (
-        actions.length + removals.length === 0 &&
+        actions.length + placements.length + removals.length === 0 &&
         JSON.stringify(first) === JSON.stringify(route.dump(links.dump()))
       );
     }),

@@ -4,9 +4,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
+import type { HandoverLink, HostDocument, RouterDocument } from 'documents';
 import { bundleRouter } from '../../scripts/bundle.ts';
 import { guest, hostDocument, idOf, router, segment } from './fixtures/documents.ts';
 import { Rig } from './fixtures/rig.ts';
+import { applied, documentOf, said, visitor, wanted } from './fixtures/router-chain.ts';
 import { routerDocument, routerId } from './fixtures/router-document.ts';
 
 const network = (generation: number, ...guests: readonly number[]) =>
@@ -86,5 +88,106 @@ test.serial(
     rig.controller.publish(network(2, ...guests(3)));
     await rig.controller.machine(idOf('ins', 13), 'running');
     t.true(await rig.reaches(13, '10.1.1.11'));
+  },
+);
+
+/** The two sides of the link between routers 1 and 2, as their documents have them. */
+const handoverOf = (document: HostDocument): readonly [older: HandoverLink, newer: HandoverLink] => {
+  const [link] = document.links ?? [];
+  if (link === undefined) throw new TypeError('a link is needed');
+  const [a, b] = link.ends;
+  const common = { id: link.id, leg: 'leg-1' };
+  return [
+    {
+      ...common,
+      device: a.device,
+      mac: a.mac,
+      address: '169.254.77.0/31',
+      peer: '169.254.77.1',
+      peerMac: b.mac,
+    },
+    {
+      ...common,
+      device: b.device,
+      mac: b.mac,
+      address: '169.254.77.1/31',
+      peer: '169.254.77.0',
+      peerMac: a.mac,
+    },
+  ];
+};
+
+test.serial(
+  'a router is replaced by another under probes: nothing is lost, and state is carried over',
+  async (t) => {
+    const rig = await Rig.make(t, await bundleRouter());
+    const give = (document: RouterDocument) => rig.controller.publishRouter(document);
+    const inForce = (number: number, generation: number) => applied(rig, number, generation);
+    const stage = (generation: number, routers: readonly number[], active: number) =>
+      wanted(
+        generation,
+        { segments: [1], routers, active, links: routers.length === 2 ? [[1, 2]] : [] },
+        visitor,
+      );
+    const bring = async (document: HostDocument) => {
+      rig.controller.publish(document);
+      await rig.controller.ready(document.generation);
+    };
+    rig.controller.routers.set(idOf('rtr', 1), documentOf(1));
+    rig.controller.document = stage(1, [1], 1);
+    await rig.agent();
+    await rig.controller.ready(1);
+    await inForce(1, 1);
+    await rig.address(11, '10.1.1.11');
+    t.true(await rig.reaches(11, '10.1.1.1'));
+    const probes = rig.start(
+      rig.namespaceOf(11),
+      'ping',
+      '-n',
+      '-q',
+      '-i',
+      '0.005',
+      '-c',
+      '12000',
+      '10.1.1.1',
+    );
+    const probed = said(probes);
+    const ended = once(probes, 'exit');
+    // Build.
+    const both = stage(2, [1, 2], 1);
+    const [newer, older] = handoverOf(both);
+    rig.controller.routers.set(idOf('rtr', 2), { ...documentOf(2), handover: { older: [older], newer: [] } });
+    await bring(both);
+    await inForce(2, 1);
+    // Precopy.
+    const copy = () =>
+      rig.controller.ask({
+        type: 'request',
+        method: 'copy-state',
+        params: { from: idOf('rtr', 1), to: idOf('rtr', 2) },
+      });
+    const copied = await copy();
+    t.truthy('result' in copied, JSON.stringify(copied));
+    // Drain.
+    give({ ...documentOf(1, 2), handover: { older: [], newer: [newer] } });
+    await inForce(1, 2);
+    // Flip.
+    await bring(stage(3, [1, 2], 2));
+    await sleep(300);
+    t.truthy('result' in (await copy()));
+    // Retire.
+    give(documentOf(2, 2));
+    await inForce(2, 2);
+    await bring(stage(4, [2], 2));
+    await sleep(300);
+    probes.kill('SIGINT');
+    await ended;
+    const [, transmitted, received] = /(\d+) packets transmitted, (\d+) received/.exec(probed()) ?? [];
+    t.log(`${transmitted} probes; ${JSON.stringify(copied)}`);
+    t.is(received, transmitted);
+    t.deepEqual(
+      rig.controller.events.filter(({ type }) => type === 'host.macs-moved').map(({ subject }) => subject),
+      [idOf('rtr', 2)],
+    );
   },
 );

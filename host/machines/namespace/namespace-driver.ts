@@ -84,6 +84,10 @@ export class NamespaceDriver implements MachineDriver {
     if (machine.kind === 'router') this.#startRouter(machine);
     return { netns };
   };
+  place = (id: string): PortPlace | null => {
+    const netns = this.#namespace(id);
+    return namespaces.exists(netns) ? { netns } : null;
+  };
   run = async (machine: Machine, ports: readonly SegmentPort[]): Promise<void> => {
     if (machine.kind === 'router') return;
     let running = this.#running.get(machine.id);

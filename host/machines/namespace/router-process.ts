@@ -12,10 +12,10 @@ export interface RouterProgram {
 }
 
 /**
- * Hundreds of daemons share a host: small young generation and heap that favours size, as their work is short and mostly
- * waiting. Large documents still fit, as the old generation keeps its limit.
+ * Hundreds of daemons share a host: a small young generation, and one thread for the collector. Not `--optimize-for-size`:
+ * it saves an idle router two megabytes, but stops one with 30,000 rules for 40 ms every hundred changes (measured).
  */
-const memoryFlags = ['--max-semi-space-size=1', '--optimize-for-size', '--v8-pool-size=1', '--no-warnings'];
+const memoryFlags = ['--max-semi-space-size=1', '--v8-pool-size=1', '--no-warnings'];
 
 /** What starts, adopts and restarts the daemon of one router, whose directory is `directory`. */
 export const routerProcess = (
