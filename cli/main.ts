@@ -4,6 +4,7 @@ import { Command, Option } from 'commander';
 import { addEventsCommand } from './commands/event.ts';
 import { addInstanceCommands } from './commands/instance.ts';
 import { addLabCommands } from './commands/lab.ts';
+import { addReplaceCommand, addRestartCommand, addWorkflowCommands } from './commands/replace.ts';
 import { addResourceCommands } from './commands/resource.ts';
 import { addRouterCommands } from './commands/router.ts';
 import { addStackCommands } from './commands/stack.ts';
@@ -42,7 +43,12 @@ const contextOf = (command: Command): Context => {
 
 for (const kind of resourceKinds) {
   const group = addResourceCommands(program, kind, contextOf);
-  if (kind.noun === 'router') addRouterCommands(group, contextOf);
+  if (kind.noun === 'router') {
+    addRouterCommands(group, contextOf);
+    addReplaceCommand(group, contextOf);
+  }
+  if (kind.noun === 'network') addRestartCommand(group, contextOf);
+  if (kind.noun === 'workflow') addWorkflowCommands(group, contextOf);
   if (kind.noun === 'instance') addInstanceCommands(group, contextOf);
 }
 addEventsCommand(program, contextOf);

@@ -295,7 +295,7 @@ export const resourceKinds: readonly ResourceKind[] = [
     noun: 'router',
     path: '/v1/routers',
     description: 'a virtual router',
-    columns: ['network', 'host', 'state', 'generation', 'appliedGeneration', 'version'],
+    columns: ['network', 'host', 'role', 'state', 'generation', 'appliedGeneration', 'version'],
   },
   {
     noun: 'firewall-rule',
@@ -418,6 +418,12 @@ export const resourceKinds: readonly ResourceKind[] = [
     deletable: true,
     example:
       'selvage load-balancer create --name www --public-ip 198.51.100.10 --port 80 --member web-1:8080 --member web-2:8080',
+  },
+  {
+    noun: 'workflow',
+    path: '/v1/workflows',
+    description: 'work in several steps, such as the replacement of a router',
+    columns: ['type', 'status', 'step', 'router', 'successor', 'createdAt'],
   },
   {
     noun: 'operation',

@@ -9,6 +9,8 @@ import { startDelivery } from './deliver/delivery.ts';
 import { startNetworkGc } from './network-gc.ts';
 import { takeOwnership } from './store/single-owner.ts';
 import { openStore, type Store } from './store/store.ts';
+import { startWorkflows } from './workflow/engine.ts';
+import { replaceRouter } from './workflow/replace/replace-router.ts';
 
 export interface ControllerOptions {
   /** State directory (docs/contracts.md). */
@@ -54,6 +56,7 @@ export const startController = async (options: ControllerOptions): Promise<Contr
       wait: options.networkGc * 1000,
       onError: (error) => log.error({ err: error }, 'collecting idle networks failed'),
     });
+    const workflows = startWorkflows({ store, link: delivery, log, types: [replaceRouter] });
     const app = await buildApi({ store, routers: delivery, logger: log });
     await app.register(delivery.routes);
     const url = await app.listen({ host: options.host, port: options.port });
@@ -65,7 +68,10 @@ export const startController = async (options: ControllerOptions): Promise<Contr
       keyFile,
       stop: async () => {
         await gc.stop();
+        const stopped = workflows.stop();
+        // Ends what workflows wait for.
         await delivery.close();
+        await stopped;
         await app.close();
         await store.close();
         release();

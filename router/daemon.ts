@@ -3,14 +3,14 @@ import { existsSync } from 'node:fs';
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { processStartTime } from 'node-netlink';
+import { processStartTime, trimMemory } from 'node-netlink';
 import { pino } from 'pino';
 import { controlRoutes } from './api/routes.ts';
 import { apiServer } from './api/server.ts';
 import { DocumentStore } from './document/store.ts';
 import { routerFeatures } from './features.ts';
 import { Counters } from './observe/counters.ts';
-import { watchDrift } from './observe/drift.ts';
+import { type DriftWatch, watchDrift } from './observe/drift.ts';
 import { EventLog } from './observe/event-log.ts';
 import { openSystem } from './open-system.ts';
 import { Router } from './router.ts';
@@ -18,6 +18,13 @@ import { routerServices } from './service/router-services.ts';
 
 /** Version of the daemon, as in status. */
 const VERSION = '0.1.0';
+
+/** Length from which a transaction is a bulk load, characters. */
+const BULK = 64 * 1024;
+
+/** How long nothing must have been applied before memory is given back, and how often it is besides, ms. */
+const REST = 10_000;
+const REGULAR_REST = 10 * 60_000;
 
 /** Unix socket paths end here (unix(7)), bytes. */
 const LONGEST_SOCKET_PATH = 107;
@@ -65,6 +72,25 @@ export const runDaemon = async (directory: string): Promise<void> => {
     },
     onHelperExit: (reason) => log.warn(reason),
   });
+  // Bulk loads are applied without listening to their own announcements.
+  let watch: DriftWatch | null = null;
+  const { nftables } = system;
+  const apply = nftables.apply.bind(nftables);
+  let resting: NodeJS.Timeout | undefined;
+  const restSoon = (): void => {
+    clearTimeout(resting);
+    resting = setTimeout(() => {
+      trimMemory();
+      // What the collector and the checks let go of later.
+      resting = setTimeout(trimMemory, 4 * REST);
+      resting.unref();
+    }, REST);
+    resting.unref();
+  };
+  nftables.apply = (text) => {
+    restSoon();
+    return watch === null || text.length < BULK ? apply(text) : watch.deaf(() => apply(text));
+  };
   const counters = new Counters(system, rulesetState);
   const store = new DocumentStore(directory);
   const services = routerServices(system, () => router);
@@ -73,13 +99,14 @@ export const runDaemon = async (directory: string): Promise<void> => {
   const onError = (error: unknown): void => log.error({ err: error }, 'unexpected');
 
   await router.start();
-  const watch = watchDrift({
+  watch = watchDrift({
     heal: (only) => router.heal(only),
     rulesetGeneration: () => rulesetState.generation,
+    handingOver: () => router.document?.handover !== undefined,
     onError,
   });
   // Between the start and the watch something may have changed.
-  await router.heal(new Set(['ruleset', 'legs', 'routes']));
+  await router.heal(new Set(['handover', 'ruleset', 'legs', 'routes']));
 
   const server = apiServer(controlRoutes(router, events, services.routes), onError);
   await rm(socket, { force: true });
@@ -95,6 +122,8 @@ export const runDaemon = async (directory: string): Promise<void> => {
   };
   await writeFile(record, `${JSON.stringify(own)}\n`, { mode: 0o600 });
   services.start();
+  restSoon();
+  setInterval(trimMemory, REGULAR_REST).unref();
   log.info({ pid: process.pid, generation: router.generation }, 'listening');
 
   let ending = false;
@@ -102,7 +131,7 @@ export const runDaemon = async (directory: string): Promise<void> => {
     if (ending) return;
     ending = true;
     log.info({ signal }, 'ending; kernel and services stay as they are');
-    watch.close();
+    watch?.close();
     services.close();
     server.close();
     server.closeAllConnections();

@@ -5,6 +5,7 @@ import { dnsFeature } from './dns/feature.ts';
 import { egressFeature } from './egress/feature.ts';
 import type { Feature } from './feature.ts';
 import { firewallFeature } from './firewall/feature.ts';
+import { handoverFeature } from './handover/feature.ts';
 import { legsFeature, legsRulesetFeature } from './legs/feature.ts';
 import { loadBalancerFeature } from './loadbalancer/feature.ts';
 import { metadataFeature } from './metadata/feature.ts';
@@ -55,8 +56,11 @@ export const routerFeatures = (): {
   return {
     rulesetState: ruleset.state,
     features: [
+      // Before the table: what is no longer steered here must not come in by a link that no rule knows any more.
+      feature(handoverFeature, ['legs', 'dhcpHosts', 'handover']),
       feature(ruleset, [
         'legs',
+        'handover',
         'firewallRules',
         'egressPolicies',
         'egressRules',

@@ -1,14 +1,14 @@
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type KernelNftables, openNftables } from 'nftables-json';
-import { openConntrackSocket, openRouteSocket } from 'node-netlink';
+import { openConntrackSocket, openNftablesGeneration, openRouteSocket } from 'node-netlink';
 import type { Exec, Files, Report, Settings, System } from './system.ts';
 
 /** The nftables helper is let go after this long without work, ms: it is the larger half of an idle router. */
-const HELPER_IDLE = 60_000;
+const HELPER_IDLE = 30_000;
 
 const hasCode = (error: unknown, ...codes: readonly string[]): boolean =>
   codes.includes((error as NodeJS.ErrnoException).code ?? '');
@@ -100,9 +100,22 @@ const exec: Exec = {
       child.on('error', reject);
       child.on('spawn', () => {
         child.unref();
+        preferGroup(child.pid as number);
         resolve(child.pid as number);
       });
     }),
+};
+
+/**
+ * Where the scheduler shares the processor by session (sched(7), autogroup), a service is one session among many and may
+ * wait for seconds on a busy host while tenants wait for it. Kernels without autogroups have no such file.
+ */
+const preferGroup = (pid: number): void => {
+  try {
+    writeFileSync(`/proc/${pid}/autogroup`, '-10');
+  } catch {
+    // Nothing to prefer it over.
+  }
 };
 
 /** Where the parts of a real system are. */
@@ -115,14 +128,28 @@ export interface OpenSystemOptions {
   readonly onHelperExit?: (reason: string) => void;
 }
 
-/** The System of the network namespace this process is in. */
-export const openSystem = (options: OpenSystemOptions): System & { readonly nftables: KernelNftables } => ({
-  directory: options.directory,
-  nftables: openNftables({
+/** The ruleset through the helper; its number is asked for in this process, as that must not wake the helper. */
+const openRuleset = (options: OpenSystemOptions): KernelNftables => {
+  const nftables = openNftables({
     idleExit: HELPER_IDLE,
     ...(options.helper === undefined ? {} : { helper: options.helper }),
     ...(options.onHelperExit === undefined ? {} : { onExit: options.onHelperExit }),
-  }),
+  });
+  const generation = openNftablesGeneration();
+  const close = nftables.close.bind(nftables);
+  return Object.assign(nftables, {
+    generation: async () => generation.read(),
+    close: async () => {
+      await close();
+      generation.close();
+    },
+  });
+};
+
+/** The System of the network namespace this process is in. */
+export const openSystem = (options: OpenSystemOptions): System & { readonly nftables: KernelNftables } => ({
+  directory: options.directory,
+  nftables: openRuleset(options),
   route: openRouteSocket(),
   conntrack: openConntrackSocket(),
   files,

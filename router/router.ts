@@ -13,10 +13,18 @@ import type { System } from './system.ts';
 const FIRST_RETRY = 1000;
 const LONGEST_RETRY = 60_000;
 
+/** How long a document took, ms. */
+export interface Timing {
+  /** From its turn to the moment it was accepted: read, verified against the rest. */
+  readonly accept: number;
+  /** From there until kernel and daemons had it. */
+  readonly kernel: number;
+}
+
 /** How a request to change the document ended. */
 export type Outcome =
-  | { readonly outcome: 'in-force' }
-  | { readonly outcome: 'failed' }
+  | { readonly outcome: 'in-force'; readonly timing: Timing }
+  | { readonly outcome: 'failed'; readonly timing: Timing }
   | { readonly outcome: 'refused'; readonly problems: readonly Problem[] }
   | { readonly outcome: 'other-base' };
 
@@ -121,16 +129,18 @@ export class Router {
   /** Puts a whole document in force. `text` is the same as it came, to be stored as it is. */
   put(value: unknown, text?: string): Promise<Outcome> {
     return this.#next(async () => {
+      const started = performance.now();
       const accepted = acceptDocument(value, this.#document, this.#verifies());
-      return await this.#enforce(accepted, (document) => this.#parts.store.whole(document, text));
+      return await this.#enforce(started, accepted, (document) => this.#parts.store.whole(document, text));
     });
   }
 
   /** Puts a change to the document in force. */
   patch(value: unknown): Promise<Outcome> {
     return this.#next(async () => {
+      const started = performance.now();
       const accepted = acceptChange(value, this.#document, this.#verifies());
-      return await this.#enforce(accepted, (document) =>
+      return await this.#enforce(started, accepted, (document) =>
         this.#parts.store.change(document, value as RouterDocumentChange),
       );
     });
@@ -226,8 +236,13 @@ export class Router {
     return this.#running.map(({ feature }) => feature.verify);
   }
 
-  async #enforce(accepted: Acceptance, store: (document: RouterDocument) => Storing): Promise<Outcome> {
+  async #enforce(
+    started: number,
+    accepted: Acceptance,
+    store: (document: RouterDocument) => Storing,
+  ): Promise<Outcome> {
     if (accepted.outcome !== 'accepted') return accepted;
+    const acceptedAt = performance.now();
     const { document } = accepted;
     // The disk works while the tools are asked.
     const storing = store(document);
@@ -246,7 +261,10 @@ export class Router {
     await storing.keep();
     this.#document = document;
     await this.#apply(document);
-    return { outcome: this.#appliedGeneration === document.generation ? 'in-force' : 'failed' };
+    return {
+      outcome: this.#appliedGeneration === document.generation ? 'in-force' : 'failed',
+      timing: { accept: acceptedAt - started, kernel: performance.now() - acceptedAt },
+    };
   }
 
   /** What the features' own tools say about a document. */

@@ -36,6 +36,7 @@ import { publicIpRanges } from './resources/public-ip-ranges.ts';
 import { publicIps } from './resources/public-ips.ts';
 import { routers } from './resources/routers.ts';
 import { staticNats } from './resources/static-nats.ts';
+import { workflows } from './resources/workflows.ts';
 import { zones } from './resources/zones.ts';
 import { Problem, ProblemDocument } from './schemas.ts';
 import { buildValidator } from './validation.ts';
@@ -58,6 +59,7 @@ const resources: readonly (readonly [name: string, register: Register])[] = [
   ['load-balancers', loadBalancers],
   ['ports', ports],
   ['routers', routers],
+  ['workflows', workflows],
   ['operations', operations],
   ['events', events],
 ];

@@ -51,6 +51,11 @@ export const metrics = (app: FastifyInstance, { store }: ApiContext): void => {
     'type',
     'reason',
   ]);
+  const workflows = gauge('selvage_workflows', 'Workflows by type, status and step.', [
+    'type',
+    'status',
+    'step',
+  ]);
   const operationSeconds = new Histogram({
     name: 'selvage_operation_seconds',
     help: 'From a write to what it led to being in force.',
@@ -82,8 +87,8 @@ export const metrics = (app: FastifyInstance, { store }: ApiContext): void => {
     );
   });
   const seen = new Set<string>();
-  const stop = store.onChange(({ operations }) => {
-    eventsTotal.inc();
+  const stop = store.onChange(({ routers, hosts, events, operations }) => {
+    if (routers.length + hosts.length + events + operations.length > 0) eventsTotal.inc();
     if (operations.length === 0) return;
     store.db
       .selectFrom('operation')
@@ -110,7 +115,13 @@ export const metrics = (app: FastifyInstance, { store }: ApiContext): void => {
   const collect = async (): Promise<void> => {
     const { db } = store;
     const now = store.now();
-    for (const one of [resources, wanted, applied, hostWanted, hostObserved, unwell]) one.reset();
+    for (const one of [resources, wanted, applied, hostWanted, hostObserved, unwell, workflows]) one.reset();
+    const counts = await db
+      .selectFrom('workflow')
+      .select(['type', 'status', 'step', (eb) => eb.fn.countAll<number>().as('count')])
+      .groupBy(['type', 'status', 'step'])
+      .execute();
+    for (const { type, status, step, count } of counts) workflows.set({ type, status, step }, Number(count));
     for (const table of counted) {
       if (table === 'network') {
         const rows = await db

@@ -60,12 +60,17 @@ export interface Delivery {
   readonly routes: FastifyPluginAsync;
   /** Asks a router through its host's agent. @throws {AgentError} */
   requestRouter(routerId: string, request: RouterRequest): Promise<RouterAnswer>;
+  /** Has a host carry connections, neighbours and leases from one of its routers to another. @throws {AgentError} */
+  copyState(hostId: string, from: string, to: string): Promise<unknown>;
   /** Whether the host's agent has its channel open. */
   isConnected(hostId: string): boolean;
   /** How many generations of connected hosts are not in force yet. */
   waiting(): number;
   close(): Promise<void>;
 }
+
+/** A copy of everything a busy router knows, ms. */
+const COPY_TIMEOUT = 60_000;
 
 /** Hosts are checked for silence at every so many ticks. */
 const LIVENESS_TICKS = 5;
@@ -168,6 +173,7 @@ export const startDelivery = (options: DeliveryOptions): Delivery => {
       const params = { router: routerId, method, path, ...(body === undefined ? {} : { body }) };
       return readAnswer(await channels.request(router.host_id, 'router', params, timeout));
     },
+    copyState: (hostId, from, to) => channels.request(hostId, 'copy-state', { from, to }, COPY_TIMEOUT),
     isConnected: channels.isConnected,
     waiting: doorbell.waiting,
     close: async () => {

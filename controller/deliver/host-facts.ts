@@ -20,7 +20,7 @@ export const loadHostFacts = async (db: Db, hostId: string): Promise<HostFacts |
   if (head === undefined) return undefined;
   const routers = await db
     .selectFrom('router')
-    .select(['id', 'network_id'])
+    .select(['id', 'network_id', 'ordinal', 'created_at', 'role', 'older_id', 'newer_id'])
     .where('host_id', '=', hostId)
     .execute();
   const instances = await db
@@ -72,7 +72,15 @@ export const loadHostFacts = async (db: Db, hostId: string): Promise<HostFacts |
       gatewayMac: row.gateway_mac,
       publicMac: row.public_mac,
     })),
-    routers: routers.map((row) => ({ id: row.id, network: row.network_id })),
+    routers: routers.map((row) => ({
+      id: row.id,
+      network: row.network_id,
+      ordinal: row.ordinal,
+      createdAt: row.created_at,
+      active: row.role === 'active',
+      older: row.older_id,
+      newer: row.newer_id,
+    })),
     instances: instances.map((row) => ({
       id: row.id,
       hostname: row.hostname,

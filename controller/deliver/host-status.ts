@@ -1,6 +1,6 @@
 import type { HostStatus, MachineStatus } from 'documents';
 import type { Store } from '../store/store.ts';
-import type { Trx } from '../store/transaction.ts';
+import { pendingOf, type Trx } from '../store/transaction.ts';
 import { resolveOperations } from './resolve-operations.ts';
 import { isStale } from './stale.ts';
 import { tellChange } from './tell-change.ts';
@@ -31,6 +31,7 @@ export const takeHostStatus = (store: Store, status: HostStatus): Promise<boolea
       .set({ last_seen_at: now, agent_version: status.version })
       .where('id', '=', status.id)
       .execute();
+    pendingOf(trx).reports.add(status.id);
     const known = new Map(before?.machines.map((machine) => [machine.id, machine.state]));
     for (const machine of status.machines)
       if (known.get(machine.id) !== machine.state) await tellMachine(trx, status.id, machine);

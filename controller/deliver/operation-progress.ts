@@ -97,6 +97,7 @@ export const operationProgress = (operation: Operation, reports: Reports): Progr
   operation.waitsFor.map((wait) => {
     if ('router' in wait) return routerProgress(wait.router, wait.generation, reports.router(wait.router));
     if ('machine' in wait) return machineProgress(wait, operation, reports);
+    if ('workflow' in wait) return waiting;
     const status = reports.host(wait.host);
     if (status === undefined) return gone(`The host ${wait.host}`);
     return status !== null && status.observedGeneration >= wait.generation

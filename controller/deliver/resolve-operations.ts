@@ -8,7 +8,13 @@ import { operationProgress, type Reports } from './operation-progress.ts';
 export type News = ReadonlySet<string> | undefined;
 
 const idOf = (wait: WaitsFor): string =>
-  'router' in wait ? wait.router : 'host' in wait ? wait.host : wait.machine;
+  'router' in wait
+    ? wait.router
+    : 'host' in wait
+      ? wait.host
+      : 'machine' in wait
+        ? wait.machine
+        : wait.workflow;
 
 /**
  * Judges the running operations that the news concern: adds a step for everything newly reached and ends those that have
@@ -92,7 +98,7 @@ const loadReports = async (trx: Trx, waits: readonly WaitsFor[]): Promise<Report
       );
     } else if ('host' in wait) {
       await loadHost(wait.host);
-    } else if (!machines.has(wait.machine)) {
+    } else if ('machine' in wait && !machines.has(wait.machine)) {
       const row =
         (await trx
           .selectFrom('instance')

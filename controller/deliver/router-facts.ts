@@ -7,6 +7,7 @@ import type {
   LoadBalancerFact,
   PortForwardFact,
   PublicIpFact,
+  ChainRouter,
   RouterFacts,
   RouterPort,
   StaticNatFact,
@@ -44,6 +45,10 @@ export const loadRouterFacts = async (
       'router.id',
       'router.generation',
       'router.parity',
+      'router.ordinal',
+      'router.created_at',
+      'router.older_id',
+      'router.newer_id',
       'network.id as network_id',
       'network.prefix',
       'network.gateway',
@@ -64,7 +69,17 @@ export const loadRouterFacts = async (
   const network = head.network_id;
   const rows = rowsOf(options.touched);
   return {
-    router: { id: head.id, generation: head.generation, parity: head.parity },
+    router: {
+      id: head.id,
+      generation: head.generation,
+      parity: head.parity,
+      ordinal: head.ordinal,
+      createdAt: head.created_at,
+    },
+    neighbours: {
+      older: await loadNeighbour(db, head.older_id),
+      newer: await loadNeighbour(db, head.newer_id),
+    },
     network: {
       prefix: head.prefix,
       gateway: head.gateway,
@@ -117,6 +132,17 @@ const rowsOf =
 const loadPorts = async (db: Db, routerId: string): Promise<RouterPort[]> => {
   const rows = await db.selectFrom('port').select(['id', 'role']).where('router_id', '=', routerId).execute();
   return rows.flatMap(({ id, role }) => (role === 'guest' ? [] : [{ id, role }]));
+};
+
+const loadNeighbour = async (db: Db, id: string | null): Promise<ChainRouter | null> => {
+  if (id === null) return null;
+  const row = await db
+    .selectFrom('router')
+    .select(['id', 'ordinal', 'created_at'])
+    .where('id', '=', id)
+    .executeTakeFirst();
+  if (row === undefined) return null;
+  return { id, ordinal: row.ordinal, createdAt: row.created_at, ports: await loadPorts(db, id) };
 };
 
 const loadPublicIps = async (db: Db, network: string, sourceNatOnly: boolean): Promise<PublicIpFact[]> => {

@@ -2,7 +2,7 @@ import type { RouterStatus } from 'documents';
 import { faults } from '../model/conditions.ts';
 import { recordEvent } from '../store/events.ts';
 import type { Store } from '../store/store.ts';
-import type { Trx } from '../store/transaction.ts';
+import { pendingOf, type Trx } from '../store/transaction.ts';
 import { resolveOperations } from './resolve-operations.ts';
 import { applyFailure } from './apply-failure.ts';
 import { isStale } from './stale.ts';
@@ -38,6 +38,7 @@ export const takeRouterStatus = (store: Store, status: RouterStatus): Promise<bo
       .values({ router_id: status.id, ...row })
       .onConflict((conflict) => conflict.column('router_id').doUpdateSet(row))
       .execute();
+    pendingOf(trx).reports.add(status.id);
     await tellRouter(trx, router.account_id, before, status);
     if (router.state === 'implementing' && status.appliedGeneration > 0)
       await implemented(trx, router.network, router.account_id);

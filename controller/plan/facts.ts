@@ -18,7 +18,12 @@ export interface RouterFacts {
     readonly generation: number;
     /** Which half of the source ports is this router's; its predecessor and successor have the other. */
     readonly parity: 0 | 1;
+    /** Place in the chain of the network's routers. */
+    readonly ordinal: number;
+    readonly createdAt: number;
   };
+  /** Its neighbours in the chain, as its document is to name them. */
+  readonly neighbours: { readonly older: ChainRouter | null; readonly newer: ChainRouter | null };
   readonly network: {
     readonly prefix: string;
     readonly gateway: string;
@@ -49,6 +54,14 @@ export interface RouterFacts {
 export interface RouterPort {
   readonly id: string;
   readonly role: 'router-guest' | 'router-public';
+}
+
+/** What a router's neighbour has to know of it. */
+export interface ChainRouter {
+  readonly id: string;
+  readonly ordinal: number;
+  readonly createdAt: number;
+  readonly ports: readonly RouterPort[];
 }
 
 export interface PublicIpFact {
@@ -141,7 +154,17 @@ export interface HostFacts {
     readonly gatewayMac: string;
     readonly publicMac: string;
   }[];
-  readonly routers: readonly { readonly id: string; readonly network: string }[];
+  readonly routers: readonly {
+    readonly id: string;
+    readonly network: string;
+    readonly ordinal: number;
+    readonly createdAt: number;
+    /** Whether frames for the network's MACs go to it. */
+    readonly active: boolean;
+    /** Ids of its neighbours in the chain. */
+    readonly older: string | null;
+    readonly newer: string | null;
+  }[];
   readonly instances: readonly {
     readonly id: string;
     readonly hostname: string;

@@ -1,6 +1,7 @@
 import type { HostDocument } from 'documents';
 import type { HostFacts } from './facts.ts';
 import { planFdb } from './fdb.ts';
+import { planMachineLinks } from './machine-links.ts';
 import { planMachines } from './machines.ts';
 import { planSegmentPorts } from './segment-ports.ts';
 import { planSegments } from './segments.ts';
@@ -8,6 +9,7 @@ import { planSegments } from './segments.ts';
 /** The whole document of a host. The order of rows makes no difference. */
 export const planHost = (facts: HostFacts): HostDocument => {
   const ports = planSegmentPorts(facts);
+  const links = planMachineLinks(facts);
   return {
     schemaVersion: 1,
     id: facts.host.id,
@@ -16,5 +18,6 @@ export const planHost = (facts: HostFacts): HostDocument => {
     ports,
     fdb: planFdb(ports),
     machines: planMachines(facts),
+    ...(links.length === 0 ? {} : { links }),
   };
 };

@@ -2,6 +2,7 @@ import { type CollectionChange, collectionNames, type RouterDocumentChange } fro
 import { collectionPlanners } from './collections.ts';
 import { planDns } from './dns.ts';
 import type { RouterFacts } from './facts.ts';
+import { planHandover } from './handover.ts';
 import { planHostname } from './router.ts';
 import type { Touched } from './touched.ts';
 
@@ -30,6 +31,7 @@ export const planRouterChange = (
     generation,
     ...(touched.hostname ? { hostname: planHostname(facts) } : {}),
     ...(touched.dns ? { dns: planDns(facts) } : {}),
+    ...(touched.handover ? { handover: planHandover(facts) ?? null } : {}),
     collections: collections as RouterDocumentChange['collections'],
   };
 };

@@ -11,6 +11,7 @@ const oldestFirst = (a: HostPort, b: HostPort): number =>
 /** The host's ports on segments that exist. A port of a network that is not implemented waits. */
 export const planSegmentPorts = (facts: HostFacts): SegmentPort[] => {
   const networks = new Map(facts.networks.map((network) => [network.id, network]));
+  const active = new Set(facts.routers.filter((router) => router.active).map(({ id }) => id));
   const counts = new Map<string, number>();
   const ports: SegmentPort[] = [];
   for (const port of [...facts.ports].sort(oldestFirst)) {
@@ -18,7 +19,7 @@ export const planSegmentPorts = (facts: HostFacts): SegmentPort[] => {
     if (port.role === 'guest') counts.set(port.machine, index + 1);
     const network = networks.get(port.network);
     if (network === undefined || network.vni === null) continue;
-    const common = { id: port.id, machine: port.machine, device: `pt${idTail(port.id)}`, active: true };
+    const common = { id: port.id, machine: port.machine, device: `pt${idTail(port.id)}` };
     switch (port.role) {
       case 'guest':
         ports.push({
@@ -28,6 +29,7 @@ export const planSegmentPorts = (facts: HostFacts): SegmentPort[] => {
           mac: port.mac,
           mtu: network.mtu,
           role: 'guest',
+          active: true,
           security: { addresses: port.address === null ? [] : [port.address] },
         });
         break;
@@ -39,6 +41,7 @@ export const planSegmentPorts = (facts: HostFacts): SegmentPort[] => {
           mac: network.gatewayMac,
           mtu: network.mtu,
           role: 'router',
+          active: active.has(port.machine),
           security: null,
         });
         break;
@@ -50,6 +53,7 @@ export const planSegmentPorts = (facts: HostFacts): SegmentPort[] => {
           mac: network.publicMac,
           mtu: facts.zone.publicMtu,
           role: 'router',
+          active: active.has(port.machine),
           security: null,
         });
         break;

@@ -7,8 +7,8 @@ import { derivedId } from './ids.ts';
 
 /** One row of `router_change`. `*` as collection means: everything, send the whole document. */
 export interface Touch {
-  readonly collection: CollectionName | 'dns' | 'hostname' | '*';
-  /** Id of the item; of no meaning for `dns`, `hostname` and `*`. */
+  readonly collection: CollectionName | 'dns' | 'hostname' | 'handover' | '*';
+  /** Id of the item; of no meaning for `dns`, `hostname`, `handover` and `*`. */
   readonly itemId: string;
 }
 
@@ -17,6 +17,7 @@ export interface Touched {
   readonly items: { readonly [Name in CollectionName]?: ReadonlySet<string> };
   readonly dns: boolean;
   readonly hostname: boolean;
+  readonly handover: boolean;
 }
 
 /** A firewall rule, egress rule, port forward or load balancer (with its members) was made, changed or removed. */
@@ -43,6 +44,9 @@ export const touchPublicIp = (publicPort: string, guestPort: string, sourceNat: 
   ...(sourceNat ? ([{ collection: 'sourceNats', itemId: derivedId('snt', guestPort) }] as const) : []),
 ];
 
+/** The router got or lost a neighbour in the chain. */
+export const touchHandover: readonly Touch[] = [{ collection: 'handover', itemId: '' }];
+
 /** Something that everything hangs on changed: prefix, offering, the zone's resolvers. */
 export const touchEverything: readonly Touch[] = [{ collection: '*', itemId: '*' }];
 
@@ -56,11 +60,13 @@ export const gatherTouches = (
   const items: { [Name in CollectionName]?: Set<string> } = {};
   let dns = false;
   let hostname = false;
+  let handover = false;
   for (const { collection, itemId } of touches) {
     if (collection === 'dns') dns = true;
     else if (collection === 'hostname') hostname = true;
+    else if (collection === 'handover') handover = true;
     else if (isCollection(collection)) (items[collection] ??= new Set()).add(itemId);
     else return null;
   }
-  return { items, dns, hostname };
+  return { items, dns, hostname, handover };
 };

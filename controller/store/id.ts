@@ -20,6 +20,7 @@ export type IdPrefix =
   | 'lb'
   | 'mem'
   | 'op'
+  | 'wf'
   | 'evt';
 
 const ALPHABET = '0123456789abcdefghijklmnopqrstuvwxyz';

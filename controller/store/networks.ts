@@ -11,6 +11,7 @@ import { allocatePublicIp } from './public-ips.ts';
 import { deleteRow, getRow, insertRow, updateRow } from './rows.ts';
 import type { NetworkTable } from './schema.ts';
 import { touchHost } from './touch.ts';
+import { endWorkflowsOf } from './workflows.ts';
 import { pendingOf, type Trx } from './transaction.ts';
 
 export type Network = Selectable<NetworkTable>;
@@ -54,9 +55,29 @@ const changeState = async (
   await updateRow(trx, 'network', network.id, { state: to, ...values });
 };
 
-/** Ids of the network's routers. */
+/** The network's routers, the active one first. */
 export const routersOf = async (trx: Trx, networkId: string): Promise<{ id: string; host_id: string }[]> =>
-  trx.selectFrom('router').select(['id', 'host_id']).where('network_id', '=', networkId).execute();
+  trx
+    .selectFrom('router')
+    .select(['id', 'host_id'])
+    .where('network_id', '=', networkId)
+    // `active` stands before `draining` and `successor`.
+    .orderBy('role')
+    .orderBy('ordinal', 'desc')
+    .execute();
+
+/** Gives a router its ports. Their MACs are the network's: every router of a network has the same. */
+export const insertRouterPorts = async (
+  trx: Trx,
+  network: Network,
+  services: readonly string[],
+  routerId: string,
+): Promise<void> => {
+  const port = { network_id: network.id, instance_id: null, router_id: routerId, address: null };
+  await insertRow(trx, 'port', 'port', { ...port, role: 'router-guest', mac: network.gateway_mac });
+  if (services.some((service) => outward.includes(service)))
+    await insertRow(trx, 'port', 'port', { ...port, role: 'router-public', mac: network.public_mac });
+};
 
 export interface Implementation {
   readonly host: string;
@@ -104,10 +125,7 @@ export const implementNetwork = async (
     parity: 0,
   });
   pendingOf(trx).routers.set(router.id, { generation: 1, host: host.id, items: new Map() });
-  const port = { network_id: networkId, instance_id: null, router_id: router.id, address: null };
-  await insertRow(trx, 'port', 'port', { ...port, role: 'router-guest', mac: network.gateway_mac });
-  if (services.some((service) => outward.includes(service)))
-    await insertRow(trx, 'port', 'port', { ...port, role: 'router-public', mac: network.public_mac });
+  await insertRouterPorts(trx, network, services, router.id);
   await changeState(trx, network, 'implementing', { vni, idle_since: null });
   await touchHost(trx, host.id);
   await recordEvent(trx, {
@@ -142,6 +160,7 @@ const freeVni = async (trx: Trx, zoneId: string): Promise<number> => {
 
 /** Takes routers and their ports away. Rules and public addresses stay with the network. */
 export const removeRouters = async (trx: Trx, networkId: string): Promise<WaitsFor[]> => {
+  await endWorkflowsOf(trx, networkId, `The network ${networkId} lost its routers`);
   const waitsFor: WaitsFor[] = [];
   for (const router of await routersOf(trx, networkId)) {
     await trx.deleteFrom('port').where('router_id', '=', router.id).execute();

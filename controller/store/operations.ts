@@ -7,7 +7,9 @@ import { pendingOf, type Trx } from './transaction.ts';
 export type WaitsFor =
   | { readonly router: string; readonly generation: number }
   | { readonly host: string; readonly generation: number }
-  | { readonly machine: string; readonly state: 'running' | 'stopped' };
+  | { readonly machine: string; readonly state: 'running' | 'stopped' }
+  /** Ended by the workflow itself. */
+  | { readonly workflow: string };
 
 /** One wait for each router: for its newest generation. */
 export const newestWaits = (waits: readonly WaitsFor[]): WaitsFor[] => {

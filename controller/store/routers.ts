@@ -1,8 +1,10 @@
 import type { Condition, RouterStatus } from 'documents';
+import type { Selectable } from 'kysely';
 import type { RouterView } from '../model/conditions.ts';
 import type { WaitsFor } from './operations.ts';
+import type { RouterTable } from './schema.ts';
 import { touchRouter } from './touch.ts';
-import type { Db, TouchedItem, Trx } from './transaction.ts';
+import { type Db, pendingOf, type TouchedItem, type Trx } from './transaction.ts';
 
 /** What was intended for and reported by these routers, by router id. */
 export const routerViews = async (
@@ -11,6 +13,8 @@ export const routerViews = async (
 ): Promise<
   (RouterView & {
     readonly network: string;
+    readonly role: Selectable<RouterTable>['role'];
+    readonly ordinal: number;
     readonly createdAt: number;
     readonly status: RouterStatus | null;
   })[]
@@ -30,6 +34,8 @@ export const routerViews = async (
       'router.generation',
       'router.network_id',
       'router.host_id',
+      'router.role',
+      'router.ordinal',
       'host.name as host_name',
       'host.last_seen_at',
       'router_status.observed_generation',
@@ -46,6 +52,8 @@ export const routerViews = async (
     return {
       id: row.id,
       network: row.network_id,
+      role: row.role,
+      ordinal: row.ordinal,
       createdAt: row.created_at,
       generation: row.generation,
       host: row.host_id,
@@ -60,13 +68,13 @@ export const routerViews = async (
   });
 };
 
-/** The router that serves each of these networks, by network. */
+/** The active router of each of these networks, by network. */
 export const routersOfNetworks = async (
   db: Db,
   networks: Iterable<string>,
 ): Promise<Map<string, RouterView>> => {
   const views = await routerViews(db, { networks: [...networks] });
-  return new Map(views.map((view) => [view.network, view]));
+  return new Map(views.filter(({ role }) => role === 'active').map((view) => [view.network, view]));
 };
 
 /** A router's two ports; there is no public one in a network without public services. */
@@ -81,7 +89,10 @@ export interface NetworkTouch {
   readonly waitsFor: readonly WaitsFor[];
 }
 
-/** Touches the document of every router of a network; a network without one is changed by its record alone. */
+/**
+ * Touches the document of every router of a network, all with the same new generation; a network without one is changed
+ * by its record alone. To wait for are those that may get new connections: the active one, and the one it hands them to.
+ */
 export const touchNetwork = async (
   trx: Trx,
   networkId: string,
@@ -90,18 +101,31 @@ export const touchNetwork = async (
   const ports = await trx
     .selectFrom('router')
     .innerJoin('port', 'port.router_id', 'router.id')
-    .select(['router.id as router', 'port.id as port', 'port.role'])
+    .select([
+      'router.id as router',
+      'router.role as place',
+      'router.newer_id as newer',
+      'router.generation',
+      'port.id as port',
+      'port.role',
+    ])
     .where('router.network_id', '=', networkId)
     .execute();
+  const { routers } = pendingOf(trx);
+  const generation = Math.max(
+    0,
+    ...ports.map((port) => routers.get(port.router)?.generation ?? port.generation + 1),
+  );
+  const active = ports.find(({ place }) => place === 'active');
   const waitsFor: WaitsFor[] = [];
   for (const router of new Set(ports.map((port) => port.router))) {
     const mine = ports.filter((port) => port.router === router);
     const guest = mine.find(({ role }) => role === 'router-guest')?.port;
     if (guest === undefined) throw new TypeError(`The router ${router} has no guest port`);
     const outside = mine.find(({ role }) => role === 'router-public')?.port ?? null;
-    const generation = await touchRouter(trx, router, touches({ guest, public: outside }));
-    if (generation !== null) waitsFor.push({ router, generation });
+    const reached = await touchRouter(trx, router, touches({ guest, public: outside }), generation);
+    if (reached !== null && (router === active?.router || router === active?.newer))
+      waitsFor.push({ router, generation: reached });
   }
-  const generations = waitsFor.map((wait) => ('generation' in wait ? wait.generation : 0));
-  return { generation: Math.max(0, ...generations), waitsFor };
+  return { generation, waitsFor };
 };

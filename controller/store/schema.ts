@@ -26,6 +26,7 @@ export interface Database {
   router_status: RouterStatusTable;
   host_status: HostStatusTable;
   operation: OperationTable;
+  workflow: WorkflowTable;
   event: EventTable;
   idempotency_key: IdempotencyKeyTable;
 }
@@ -130,8 +131,16 @@ export interface RouterTable extends Row {
   host_id: string;
   /** Generation of the router document. */
   generation: number;
-  /** Odd and even routers of a network use disjoint source-port ranges (hand-over, docs/contracts.md). */
+  /** Which half of the source ports is its: a router and its successor never have the same (hand-over, docs/contracts.md). */
   parity: 0 | 1;
+  /** Place in the chain of the network's routers: the oldest has the least. */
+  ordinal: Generated<number>;
+  /** Exactly one router of a network is active: frames for the network's MACs go to it. */
+  role: Generated<'active' | 'successor' | 'draining'>;
+  /** Next in the chain, as its document says: where packets that it has no connection for go first. */
+  older_id: Generated<string | null>;
+  /** Next in the chain: where they go otherwise. With one the router takes no new connections. */
+  newer_id: Generated<string | null>;
 }
 
 export interface InstanceTable extends Row {
@@ -259,13 +268,36 @@ export interface OperationTable extends Row {
   /** Id of the resource it is about. */
   resource: string;
   state: 'running' | 'succeeded' | 'failed';
-  /** What it waits for: JSON array of {router|host, generation} or {machine, state}. */
+  /** What it waits for: JSON array of {router|host, generation}, {machine, state} or {workflow}. */
   waits_for: string;
   /** JSON array of {time, message}. */
   steps: string;
   /** JSON of a Problem, or null. */
   problem: string | null;
   ended_at: number | null;
+}
+
+/** Work in several steps that must not be left half done: carried on after a crash, or taken back. */
+export interface WorkflowTable extends Row {
+  account_id: string;
+  /** `router.replace` */
+  type: string;
+  /** What it works on: id of a network. */
+  subject: string;
+  /** Unique: while one workflow holds it no other of the same kind may begin. Null: not (or no more) needed. */
+  claim: string | null;
+  /** Name of the step it is at; while `aborting`, of the one that is being undone. */
+  step: string;
+  status: 'running' | 'succeeded' | 'failed' | 'aborting' | 'aborted';
+  /** JSON, of the type's own shape. */
+  state: string;
+  /** JSON of a Problem: why it is aborting, or failed. */
+  problem: string | null;
+  updated_at: number;
+  /** When to try again without news, ms; null: only news helps, or it has ended. */
+  next_attempt_at: number | null;
+  ended_at: number | null;
+  operation_id: string;
 }
 
 export interface EventTable extends Row {

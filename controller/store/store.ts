@@ -23,7 +23,7 @@ export interface Store {
    * returns and then tells the listeners; rolls back when it throws, and nobody hears of it.
    */
   transaction<T>(work: (trx: Trx) => Promise<T>): Promise<T>;
-  /** Calls `listener` after every commit that touched a document, an event or an operation. Returns how to stop. */
+  /** Calls `listener` after every commit that touched a document, an event, an operation or a workflow, or took a report. Returns how to stop. */
   onChange(listener: (change: Change) => void): () => void;
   close(): Promise<void>;
 }
@@ -50,7 +50,9 @@ export const openStore = async (options: StoreOptions): Promise<Store> => {
   await migrate(db);
   const listeners = new Set<(change: Change) => void>();
   const tell = (change: Change): void => {
-    if (change.routers.length + change.hosts.length + change.events + change.operations.length === 0) return;
+    const { routers, hosts, events, operations, workflows, reports } = change;
+    if ([routers, hosts, operations, workflows, reports].every(({ length }) => length === 0) && events === 0)
+      return;
     for (const listener of listeners) {
       try {
         listener(change);

@@ -8,26 +8,35 @@ const TRIM_EVERY = 64;
 
 /**
  * Gives the router's document a new generation, one for the whole transaction however often it is touched, and
- * records which items may differ. Returns the generation, null when there is no such router.
+ * records which items may differ. The generation is `atLeast` that: routers of one network go to the same when a rule
+ * changes, so that its row can say with one number from where on it is in force. Returns the generation, null when there
+ * is no such router.
  */
 export const touchRouter = async (
   trx: Trx,
   routerId: string,
   items: readonly TouchedItem[],
+  atLeast = 0,
 ): Promise<number | null> => {
   const { routers } = pendingOf(trx);
   let touched = routers.get(routerId);
   if (touched === undefined) {
     const row = await trx
-      .updateTable('router')
-      .set((eb) => ({ generation: eb('generation', '+', 1), version: eb('version', '+', 1) }))
+      .selectFrom('router')
+      .select(['generation', 'host_id'])
       .where('id', '=', routerId)
-      .returning(['generation', 'host_id'])
       .executeTakeFirst();
     if (row === undefined) return null;
-    touched = { generation: row.generation, host: row.host_id, items: new Map() };
+    const next = Math.max(row.generation + 1, atLeast);
+    await trx
+      .updateTable('router')
+      .set((eb) => ({ generation: next, version: eb('version', '+', 1) }))
+      .where('id', '=', routerId)
+      .execute();
+    touched = { generation: next, host: row.host_id, items: new Map() };
     routers.set(routerId, touched);
-    if (row.generation % TRIM_EVERY === 0) await trimChanges(trx, routerId);
+    await noteSkipped(trx, routerId, row.generation + 1, next);
+    if (next % TRIM_EVERY < next - row.generation) await trimChanges(trx, routerId);
   }
   const { generation, items: known } = touched;
   const fresh = items.filter(({ collection, itemId }) => !known.has(`${collection}/${itemId}`));
@@ -47,6 +56,15 @@ export const touchRouter = async (
       .execute();
   }
   return generation;
+};
+
+/** Generations that were never there touched nothing; without a row they would count as not known. */
+const noteSkipped = async (trx: Trx, routerId: string, from: number, to: number): Promise<void> => {
+  for (let generation = from; generation < to; generation += 1)
+    await trx
+      .insertInto('router_change')
+      .values({ router_id: routerId, generation, collection: 'handover', item_id: '' })
+      .execute();
 };
 
 /** Forgets whole generations, so that the changes of every generation still listed are complete. */

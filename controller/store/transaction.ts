@@ -17,6 +17,10 @@ export interface Change {
   readonly events: number;
   /** Operations begun or ended. */
   readonly operations: readonly string[];
+  /** Workflows begun, or asked to end. */
+  readonly workflows: readonly string[];
+  /** Routers and hosts that reported. */
+  readonly reports: readonly string[];
 }
 
 /** One item of a router document that may differ from what it was (plan/touched.ts says what to name). */
@@ -33,6 +37,8 @@ export interface Pending {
   readonly hosts: Map<string, { generation: number }>;
   events: number;
   readonly operations: Set<string>;
+  readonly workflows: Set<string>;
+  readonly reports: Set<string>;
 }
 
 const pendings = new WeakMap<object, Pending>();
@@ -44,6 +50,8 @@ export const beginPending = (trx: Trx, now: number): Pending => {
     hosts: new Map(),
     events: 0,
     operations: new Set(),
+    workflows: new Set(),
+    reports: new Set(),
   };
   pendings.set(trx, pending);
   return pending;
@@ -61,4 +69,6 @@ export const changeOf = (pending: Pending): Change => ({
   hosts: [...pending.hosts].map(([id, { generation }]) => ({ id, generation })),
   events: pending.events,
   operations: [...pending.operations],
+  workflows: [...pending.workflows],
+  reports: [...pending.reports],
 });

@@ -11,6 +11,8 @@ import { bootstrap } from '../auth/bootstrap.ts';
 import { startDelivery } from '../deliver/delivery.ts';
 import { startNetworkGc } from '../network-gc.ts';
 import { openStore, type Store } from '../store/store.ts';
+import { startWorkflows, type Workflows } from '../workflow/engine.ts';
+import { replaceRouter } from '../workflow/replace/replace-router.ts';
 
 export interface Answer {
   readonly status: number;
@@ -42,6 +44,8 @@ export interface Harness {
   collect(seconds: number): Promise<string[]>;
   /** Everything in the database, to compare before and after. */
   dump(): Promise<string>;
+  /** Ends the workflow engine and starts another, as a restart does. */
+  restartWorkflows(): Promise<void>;
   /** Lines the API and delivery logged. */
   readonly log: string[];
 }
@@ -64,11 +68,16 @@ export const harness = async (t: ExecutionContext): Promise<Harness> => {
     log: quiet(log),
     decryptPassword: (instance, text) => store.secrets.decrypt(text, instance),
   });
+  const engine = (): Workflows =>
+    startWorkflows({ store, link: delivery, log: quiet(log), types: [replaceRouter], tickEvery: 20 });
+  let workflows = engine();
   const app = await buildApi({ store, routers: delivery });
   await app.register(delivery.routes);
   await app.ready();
   t.teardown(async () => {
+    const stopped = workflows.stop();
     await delivery.close();
+    await stopped;
     await app.close();
     await store.close();
     rmSync(directory, { recursive: true, force: true });
@@ -113,6 +122,10 @@ export const harness = async (t: ExecutionContext): Promise<Harness> => {
         key: String(key.body['key']),
         call: as(String(key.body['key'])),
       };
+    },
+    restartWorkflows: async () => {
+      await workflows.stop();
+      workflows = engine();
     },
     collect: async (seconds) => {
       const gc = startNetworkGc({

@@ -40,8 +40,8 @@ export const violations = async (db: Db): Promise<string[]> => {
     networks.flatMap(({ gateway_mac, public_mac }) => [gateway_mac, public_mac]),
   );
   twice(
-    'router of a network',
-    routers.map(({ network_id }) => network_id),
+    'active router of a network',
+    routers.filter(({ role }) => role === 'active').map(({ network_id }) => network_id),
   );
   twice(
     'source NAT',
@@ -49,7 +49,7 @@ export const violations = async (db: Db): Promise<string[]> => {
   );
 
   for (const row of networks) {
-    const router = routers.find(({ network_id }) => network_id === row.id);
+    const router = routers.find(({ network_id, role }) => network_id === row.id && role === 'active');
     const runs = ['implementing', 'implemented'].includes(row.state);
     if (runs !== (router !== undefined)) wrong.push(`${row.id} is ${row.state} with router ${router?.id}`);
     if (runs && row.vni === null) wrong.push(`${row.id} is ${row.state} without VNI`);
@@ -86,7 +86,18 @@ export const violations = async (db: Db): Promise<string[]> => {
     for (const rule of await db.selectFrom(table).select(['id', 'public_ip_id', 'network_id']).execute())
       if (!publicIps.some((ip) => ip.id === rule.public_ip_id && ip.network_id === rule.network_id))
         wrong.push(`${rule.id} is on an address of another network`);
+  const router = new Map(routers.map((row) => [row.id, row]));
   for (const row of routers) {
+    for (const [side, id] of [
+      ['older', row.older_id],
+      ['newer', row.newer_id],
+    ] as const) {
+      const neighbour = id === null ? undefined : router.get(id);
+      if (id !== null && neighbour?.network_id !== row.network_id)
+        wrong.push(`the ${side} neighbour ${id} of ${row.id} is not on its network`);
+    }
+    if (row.role === 'draining' && row.newer_id === null) wrong.push(`${row.id} drains and hands to nobody`);
+    if (row.newer_id !== null && row.newer_id === row.older_id) wrong.push(`${row.id} stands between itself`);
     const newest = await db
       .selectFrom('router_change')
       .select((eb) => eb.fn.max('generation').as('generation'))

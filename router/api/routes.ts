@@ -17,12 +17,13 @@ const conclude = async (router: Router, outcome: Outcome): Promise<ApiResponse> 
         `The document in force is generation ${router.generation} of ${router.id}; send the whole document`,
       );
     case 'in-force':
-      return { status: 200, body: await router.status(false) };
+      return { status: 200, body: await router.status(false), serverTiming: { ...outcome.timing } };
     case 'failed': {
       const status = await router.status(false);
       const applied = status.conditions.find(({ type }) => type === 'Applied');
       // A leg that is not there yet is no failure: the document waits for it.
-      if (applied?.reason !== 'ApplyFailed') return { status: 200, body: status };
+      if (applied?.reason !== 'ApplyFailed')
+        return { status: 200, body: status, serverTiming: { ...outcome.timing } };
       throw new Refusal(500, 'apply-failed', applied.message);
     }
   }

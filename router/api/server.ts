@@ -18,7 +18,14 @@ export interface ApiResponse {
   readonly status: number;
   readonly body: unknown;
   readonly contentType?: string;
+  /** What took how long, ms: the header Server-Timing (W3C). */
+  readonly serverTiming?: Readonly<Record<string, number>>;
 }
+
+const timingText = (timing: Readonly<Record<string, number>>): string =>
+  Object.entries(timing)
+    .map(([name, duration]) => `${name};dur=${duration.toFixed(3)}`)
+    .join(', ');
 
 export type Handler = (request: ApiRequest) => Promise<ApiResponse>;
 
@@ -46,11 +53,12 @@ export const jsonOf = (request: ApiRequest): unknown => {
   }
 };
 
-const send = (response: ServerResponse, { status, body, contentType }: ApiResponse): void => {
+const send = (response: ServerResponse, { status, body, contentType, serverTiming }: ApiResponse): void => {
   const bytes = Buffer.isBuffer(body) ? body : Buffer.from(`${JSON.stringify(body)}\n`);
   response.writeHead(status, {
     'content-type': contentType ?? (status >= 400 ? 'application/problem+json' : 'application/json'),
     'content-length': bytes.length,
+    ...(serverTiming === undefined ? {} : { 'server-timing': timingText(serverTiming) }),
   });
   response.end(bytes);
 };

@@ -48,5 +48,8 @@ export const shareItems = (before: RouterDocument, next: RouterDocument): Router
     ...next,
     ...(shared as Partial<RouterDocument>),
     dns: sameValue(before.dns, next.dns) ? before.dns : next.dns,
+    ...(before.handover !== undefined && sameValue(before.handover, next.handover)
+      ? { handover: before.handover }
+      : {}),
   };
 };

@@ -1,5 +1,5 @@
-import { closeSync, fdatasync, openSync, rmSync, writeSync } from 'node:fs';
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { closeSync, fdatasync, fsync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { applyRouterDocumentChange, type RouterDocument, type RouterDocumentChange } from 'documents';
 
@@ -21,6 +21,11 @@ const readIfThere = async (path: string): Promise<string | null> => {
 export interface Storing {
   readonly keep: () => Promise<void>;
   readonly drop: () => Promise<void>;
+}
+
+interface Draft {
+  readonly path: string;
+  readonly file: number;
 }
 
 /**
@@ -67,25 +72,26 @@ export class DocumentStore {
     return document;
   }
 
-  /** Begins to store a whole document; `text` is the same as it came, if it is at hand. */
+  /**
+   * Begins to store a whole document; `text` is the same as it came, if it is at hand. Kept, it survives the daemon at
+   * once and the machine a moment later: what is lost with the machine's power is lost with the kernel's tables too, and
+   * the host agent brings it again. Waiting for the disk here would make every rule wait for it.
+   */
   whole(document: RouterDocument, text = JSON.stringify(document)): Storing {
-    const { draft, written } = this.#draft(text);
+    const draft = this.#draft(text);
     return {
       keep: async () => {
         await this.#folding;
-        await this.#install(document, draft, written);
+        await this.#install(document, draft);
       },
       drop: async () => {
-        await written.catch(() => undefined);
-        await rm(draft, { force: true });
+        closeSync(draft.file);
+        await rm(draft.path, { force: true });
       },
     };
   }
 
-  /**
-   * Stores the change that led to `document`. It survives the daemon at once and the machine a moment later: what is lost
-   * with the machine's power is lost with the kernel's tables too, and the host agent brings it again.
-   */
+  /** Stores the change that led to `document`, as lasting as {@link whole}. */
   change(document: RouterDocument, change: RouterDocumentChange): Storing {
     return {
       keep: async () => {
@@ -110,29 +116,26 @@ export class DocumentStore {
     this.#journalFile = null;
   }
 
-  #draft(text: string): { readonly draft: string; readonly written: Promise<void> } {
+  /** Written at once, not in the background: that would make progress only while nothing else is to be done. */
+  #draft(text: string): Draft {
     this.#drafts += 1;
-    const draft = `${this.#path}.${this.#drafts}`;
-    const write = async (): Promise<void> => {
-      const file = await open(draft, 'w', 0o600);
-      try {
-        await file.writeFile(text);
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-    };
-    const written = write();
-    // Whoever keeps or drops it is told; until then it is no unhandled rejection.
-    written.catch(() => undefined);
-    return { draft, written };
+    const path = `${this.#path}.${this.#drafts}`;
+    const file = openSync(path, 'w', 0o600);
+    try {
+      writeFileSync(file, text);
+    } catch (error) {
+      closeSync(file);
+      rmSync(path, { force: true });
+      throw error;
+    }
+    return { path, file };
   }
 
-  async #install(document: RouterDocument, draft: string, written: Promise<void>): Promise<void> {
-    await written;
-    await rename(draft, this.#path);
+  async #install(document: RouterDocument, { path, file }: Draft): Promise<void> {
+    await rename(path, this.#path);
     this.#latest = document;
     this.#endJournal();
+    fsync(file, () => closeSync(file));
   }
 
   #endJournal(): void {
@@ -145,8 +148,7 @@ export class DocumentStore {
 
   /** Writes the whole document in place of document and journal. Changes wait for it. */
   #replace(document: RouterDocument): Promise<void> {
-    const { draft, written } = this.#draft(JSON.stringify(document));
-    const folding = this.#install(document, draft, written);
+    const folding = this.#install(document, this.#draft(JSON.stringify(document)));
     this.#folding = folding.catch(() => undefined);
     return folding;
   }

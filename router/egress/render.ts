@@ -1,4 +1,5 @@
 import type { EgressPolicy, EgressRule, Leg } from 'documents';
+import { arrivalDevices } from '../handover/arrival-devices.ts';
 import { ipv4AddressesOf } from '../legs/render.ts';
 import {
   type Box,
@@ -17,6 +18,7 @@ import {
   numberText,
   prefixInterval,
 } from '../ruleset/key-text.ts';
+import { together } from '../ruleset/together.ts';
 import type { EgressDocument } from './schema.ts';
 
 /**
@@ -78,13 +80,18 @@ const coversLeg = (rule: EgressRule, leg: Leg): boolean => {
   return networks.every(([first, last]) => sources.some((source) => source[0] <= first && source[1] >= last));
 };
 
-const elementsOf = (rule: EgressRule, leg: Leg | undefined, { element, region }: ElementSink): void => {
-  if (leg === undefined) return;
+/** `arrivals` are the devices on which packets of the leg come in. */
+const elementsOf = (
+  rule: EgressRule,
+  leg: Leg,
+  arrivals: readonly string[],
+  { element, region }: ElementSink,
+): void => {
   const { protocol, ports } = rule;
   const destinations = egressDestinations(rule);
   const onePort = ports !== undefined && ports.first === ports.last;
   if (onePort && destinations[0] === ANYWHERE && coversLeg(rule, leg)) {
-    element('egress_ports', `"${leg.device}" . ${protocol} . ${ports.first}`);
+    for (const device of arrivals) element('egress_ports', `"${device}" . ${protocol} . ${ports.first}`);
     return;
   }
   for (const source of egressSources(rule, leg)) {
@@ -106,6 +113,7 @@ const elementsOf = (rule: EgressRule, leg: Leg | undefined, { element, region }:
 /** The egress part of the table: one policy for each guest leg, and the exceptions to it. */
 export const renderEgress = (document: EgressDocument): Fragment => {
   const legs = new Map(document.legs.map((leg) => [leg.id, leg]));
+  const arrivals = new Map(document.legs.map((leg) => [leg.id, arrivalDevices(leg, document)]));
   const policies = new Map(document.egressPolicies.map((policy) => [policy.leg, policy]));
   return {
     sets,
@@ -114,18 +122,23 @@ export const renderEgress = (document: EgressDocument): Fragment => {
       part<Leg>({
         name: 'egress-policies',
         items: document.legs,
-        context: document.egressPolicies,
+        context: together(document.egressPolicies, document.handover),
         elementsOf: (leg, { element }) => {
           if (leg.role !== 'guest') return;
           const policy: EgressPolicy['default'] = policies.get(leg.id)?.default ?? 'deny';
-          element('egress_policies', `"${leg.device}"`, `goto egress_${policy}`);
+          for (const device of arrivals.get(leg.id) ?? []) {
+            element('egress_policies', `"${device}"`, `goto egress_${policy}`);
+          }
         },
       }),
       part<EgressRule>({
         name: 'egress',
         items: document.egressRules,
-        context: document.legs,
-        elementsOf: (rule, sink) => elementsOf(rule, legs.get(rule.leg), sink),
+        context: together(document.legs, document.handover),
+        elementsOf: (rule, sink) => {
+          const leg = legs.get(rule.leg);
+          if (leg !== undefined) elementsOf(rule, leg, arrivals.get(leg.id) ?? [], sink);
+        },
       }),
     ],
   };

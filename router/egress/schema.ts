@@ -2,4 +2,4 @@
 import type { RouterDocument } from 'documents';
 
 export { EgressPolicy, EgressRule } from 'documents';
-export type EgressDocument = Pick<RouterDocument, 'legs' | 'egressPolicies' | 'egressRules'>;
+export type EgressDocument = Pick<RouterDocument, 'legs' | 'handover' | 'egressPolicies' | 'egressRules'>;

@@ -1,4 +1,5 @@
 import type { FirewallRule, Leg, Problem, RouterDocument } from 'documents';
+import { ByAddress } from '../document/by-address.ts';
 import {
   isWhole,
   itemsInScope,
@@ -101,24 +102,27 @@ const verifyAll = (rules: readonly FirewallRule[], held: ReadonlyMap<string, Leg
   return others.size === 0 ? problems : [...problems, ...regionProblems(rules)];
 };
 
+const rulesByAddress = new ByAddress<FirewallRule>();
+
 /** Problems of the firewall rules. With `scope`, of the rules named there, against all. */
 export const verifyFirewall = (document: RouterDocument, scope?: Scope): Problem[] => {
   if (isWhole(scope)) return verifyAll(document.firewallRules, publicAddressesOf(document.legs));
   const checked = itemsInScope(document, 'firewallRules', scope);
-  if (checked.length === 0) return [];
+  if (checked.length === 0) {
+    if (scope?.firewallRules !== undefined) rulesByAddress.follow(document.firewallRules);
+    return [];
+  }
   const held = publicAddressesOf(document.legs);
   const problems: Problem[] = [];
   for (const [index, rule] of checked) {
     problems.push(...ruleProblems(held, rule, index));
     const key = keyOf(rule);
-    const other = document.firewallRules.find(
-      (one) =>
-        one.publicAddress === rule.publicAddress &&
-        one.ports?.first === rule.ports?.first &&
-        one.id !== rule.id &&
-        keyOf(one) === key,
-    );
-    if (other !== undefined) problems.push(duplicate(index, rule, other.id));
+    let other: string | undefined;
+    for (const one of rulesByAddress.at(document.firewallRules, rule.publicAddress)) {
+      if (one.ports?.first !== rule.ports?.first || one.id === rule.id || keyOf(one) !== key) continue;
+      if (other === undefined || one.id < other) other = one.id;
+    }
+    if (other !== undefined) problems.push(duplicate(index, rule, other));
   }
   if (checked.some(([, rule]) => !isExact(rule))) problems.push(...regionProblems(document.firewallRules));
   return problems;

@@ -1,5 +1,6 @@
 import type { Leg } from 'documents';
 import { networkOf, type Prefix } from 'ip';
+import { arrivalDevices } from '../handover/arrival-devices.ts';
 import { type Chain, type Fragment, part, type SetDeclaration } from '../ruleset/fragment.ts';
 import { hostOf } from '../ruleset/key-text.ts';
 import type { LegsDocument } from './schema.ts';
@@ -167,22 +168,27 @@ export const renderLegsFragment = (document: LegsDocument): Fragment => ({
     part<Leg>({
       name: 'legs',
       items: document.legs,
-      context: null,
+      context: document.handover ?? null,
       elementsOf: (leg, { element }) => {
         const device = `"${leg.device}"`;
+        const arrivals = arrivalDevices(leg, document).map((name) => `"${name}"`);
         const addresses = ipv4AddressesOf(leg);
         if (leg.role === 'guest') {
-          element('arrivals', device, `goto ${sourceChainName(leg)}`);
-          element('local_arrivals', device, 'goto local_from_guest');
-          element('hairpins', `${device} . ${device}`);
-          for (const address of addresses) {
-            element('gateways', `${device} . ${hostOf(address)}`);
+          for (const arrival of arrivals) {
+            element('arrivals', arrival, `goto ${sourceChainName(leg)}`);
+            element('local_arrivals', arrival, 'goto local_from_guest');
+            element('hairpins', `${arrival} . ${device}`);
+            for (const address of addresses) {
+              element('gateways', `${arrival} . ${hostOf(address)}`);
+            }
           }
           if (addresses[0] !== undefined) element('gateway_of', device, hostOf(addresses[0]));
         }
         if (leg.role === 'public') {
-          element('arrivals', device, 'goto from_public');
-          element('local_arrivals', device, 'goto local_from_outside');
+          for (const arrival of arrivals) {
+            element('arrivals', arrival, 'goto from_public');
+            element('local_arrivals', arrival, 'goto local_from_outside');
+          }
           for (const address of addresses) {
             element('addresses_in', hostOf(address));
             element('addresses_out', hostOf(address));

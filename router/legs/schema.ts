@@ -2,4 +2,4 @@
 import type { RouterDocument } from 'documents';
 
 export { Leg } from 'documents';
-export type LegsDocument = Pick<RouterDocument, 'legs' | 'sourceNats'>;
+export type LegsDocument = Pick<RouterDocument, 'legs' | 'sourceNats' | 'handover'>;

@@ -4,7 +4,7 @@ import type { System } from '../system.ts';
 import { type Answer, answer, notFound } from './answer.ts';
 import type { RenderedGuest, RenderedMetadata } from './render.ts';
 import { METADATA_PORT, PASSWORD_PORT } from './schema.ts';
-import { TakenPasswords } from './taken-passwords.ts';
+import { type TakenPassword, TakenPasswords } from './taken-passwords.ts';
 
 /** Guests are hostile: every resource one can hold is bounded, in time (ms) and in number. */
 const HEADERS_WITHIN = 5_000;
@@ -109,6 +109,16 @@ export class MetadataServer {
     // Whether an earlier daemon got around to telling is not known; telling twice is harmless.
     if (first) for (const guest of taken) this.#tell(guest);
     return changes;
+  }
+
+  /** One-time passwords that were taken, for the router that takes over. */
+  takenPasswords(): Promise<readonly TakenPassword[]> {
+    return this.#taken.all();
+  }
+
+  /** Erases passwords that were taken from the router that served before; returns how many. */
+  inheritTaken(taken: readonly TakenPassword[]): Promise<number> {
+    return this.#current === null ? Promise.resolve(0) : this.#taken.inherit(taken, this.#current);
   }
 
   /** Stops listening. */

@@ -5,6 +5,13 @@ import type { RenderedGuest, RenderedMetadata } from './render.ts';
 
 const digest = (password: string): string => createHash('sha256').update(password).digest('hex');
 
+/** A password that its guest has taken, as a digest of it. */
+export interface TakenPassword {
+  /** Id of the guest's entry in the document. */
+  readonly guest: string;
+  readonly digest: string;
+}
+
 /**
  * Which passwords guests have taken. The document goes on listing a password until the controller has heard of it, and a
  * restarted daemon must not hand it out again: so it is written down, as a digest, before the guest is told that it is erased.
@@ -48,6 +55,30 @@ export class TakenPasswords {
         await this.#save(new Map(still.map(({ id }) => [id, taken.get(id) as string])));
       }
       return still;
+    });
+  }
+
+  /** All of them. */
+  async all(): Promise<readonly TakenPassword[]> {
+    return [...(await this.#load())].map(([guest, of]) => ({ guest, digest: of }));
+  }
+
+  /** Erases passwords that guests took from another router, as far as they stand in the document; returns how many. */
+  inherit(taken: readonly TakenPassword[], { guests }: RenderedMetadata): Promise<number> {
+    return this.#next(async () => {
+      const known = await this.#load();
+      const offered = new Map(
+        [...guests.values()].flatMap(({ id, password }) =>
+          password === null ? [] : [[id, digest(password)]],
+        ),
+      );
+      const more = taken.filter(
+        ({ guest, digest: of }) => offered.get(guest) === of && known.get(guest) !== of,
+      );
+      if (more.length > 0) {
+        await this.#save(new Map([...known, ...more.map(({ guest, digest: of }) => [guest, of] as const)]));
+      }
+      return more.length;
     });
   }
 

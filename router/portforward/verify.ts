@@ -1,4 +1,5 @@
-import type { PortForward, Problem, RouterDocument } from 'documents';
+import type { PortForward, Problem, RouterDocument, StaticNat } from 'documents';
+import { ByAddress } from '../document/by-address.ts';
 import {
   guestAddressProblems,
   guestNetworksOf,
@@ -35,6 +36,9 @@ const lengthProblems = (forward: PortForward, pointer: string): Problem[] => {
   ];
 };
 
+const forwardsByAddress = new ByAddress<PortForward>();
+const natsByAddress = new ByAddress<StaticNat>();
+
 /** Whatever claims ports of public addresses, on the item that stands behind the other. */
 const conflicts = (document: RouterDocument, scope: Scope | undefined): Problem[] => {
   const collections = {
@@ -52,12 +56,18 @@ const conflicts = (document: RouterDocument, scope: Scope | undefined): Problem[
     ...itemsInScope(document, 'portForwards', scope).map(([, item]) => forwardClaim(item)),
     ...itemsInScope(document, 'staticNats', scope).map(([, item]) => natClaim(item)),
   ];
+  if (changed.length === 0 && scope?.portForwards !== undefined)
+    forwardsByAddress.follow(document.portForwards);
   return changed.flatMap((claim) => {
-    // Only what is on the same address is made into claims: the rest is told apart by one comparison each.
-    const other = meeting(claim, [
-      ...document.portForwards.filter((one) => one.publicAddress === claim.address).map(forwardClaim),
-      ...document.staticNats.filter((one) => one.publicAddress === claim.address).map(natClaim),
-    ]);
+    const near: Claim[] = [];
+    // Only what shares ports is made into a claim: an address may have thousands.
+    for (const one of forwardsByAddress.at(document.portForwards, claim.address)) {
+      if (one.publicPorts.first <= claim.last && claim.first <= one.publicPorts.last)
+        near.push(forwardClaim(one));
+    }
+    near.sort((a, b) => (a.id < b.id ? -1 : 1));
+    for (const one of natsByAddress.at(document.staticNats, claim.address)) near.push(natClaim(one));
+    const other = meeting(claim, near);
     return other === undefined ? [] : [claimProblem(pointerOf(claim), claim, other)];
   });
 };

@@ -135,10 +135,11 @@ export class RulesetState {
     this.#current = null;
     if (text === '') stage?.commit();
     else {
-      const applying = Promise.all([system.nftables.apply(text), system.nftables.generation()]);
+      const applying = system.nftables.apply(text);
       // Booked while nftables works: should it refuse, everything is compared and booked anew.
       stage?.commit();
-      const [, generation] = await applying;
+      await applying;
+      const generation = await system.nftables.generation();
       // One step further is ours; more means that somebody else wrote in between: the next look compares everything.
       this.#generation = generation === (seen ?? this.#generation) + 1 ? generation : -1;
       if (structural && this.#generation !== -1) await this.#learn(system, next);
@@ -207,10 +208,8 @@ export class RulesetState {
    * another form. Without it they would look like drift for ever.
    */
   async #learn(system: System, written: Ruleset): Promise<void> {
-    const [listed, generation] = await Promise.all([
-      system.nftables.listText(TABLE, { terse: true }),
-      system.nftables.generation(),
-    ]);
+    const listed = await system.nftables.listText(TABLE, { terse: true });
+    const generation = await system.nftables.generation();
     // Somebody was quicker: what is listed may be theirs.
     if (generation !== this.#generation) return;
     const blocks = parseBlocks(listed);

@@ -55,6 +55,8 @@ export class Dnsmasq {
   #files: RenderedFiles | null = null;
   #queue: Promise<unknown> = Promise.resolve();
   #privileged = false;
+  /** Leases of another router, put into the lease file at the next start. */
+  #inherited: readonly Lease4[] = [];
 
   constructor(system: System) {
     this.#system = system;
@@ -133,6 +135,34 @@ export class Dnsmasq {
   async leases(): Promise<readonly Lease4[]> {
     const text = await this.#system.files.read(this.#leaseFile);
     return text === null ? [] : parseLeases(text).filter((lease) => lease.family === 4);
+  }
+
+  /** The lease file as it is; empty when there is none. */
+  async leaseText(): Promise<string> {
+    return (await this.#system.files.read(this.#leaseFile)) ?? '';
+  }
+
+  /**
+   * Takes over the leases of the router that served before, and returns how many it lacked. dnsmasq reads them at its start
+   * only, so it is restarted: once in its life, which is before it serves. Later ones it makes itself when clients renew,
+   * as it is authoritative and every address is reserved.
+   */
+  inherit(text: string): Promise<number> {
+    return this.#next(async () => {
+      const { files } = this.#system;
+      const parts = this.#complete(this.#parts);
+      if (parts === null || !isNeeded(parts) || parts.dhcp.ranges.length === 0) return 0;
+      const mark = join(this.#service.directory, 'inherited');
+      if ((await files.read(mark)) !== null) return 0;
+      const held = new Set((await this.leases()).map(({ address }) => address));
+      this.#inherited = parseLeases(text)
+        .filter((lease) => lease.family === 4)
+        .filter(({ address }) => !held.has(address));
+      const count = this.#inherited.length;
+      if (count > 0) await this.#service.restart(this.#program(parts));
+      await files.write(mark, `${count}\n`);
+      return count;
+    });
   }
 
   get #leaseFile(): string {
@@ -287,11 +317,16 @@ export class Dnsmasq {
     await files.remove(`${directory}/pid`);
     // At this moment no dnsmasq has the lease file open: what stands against the reservations is simply left out.
     const text = await files.read(this.#leaseFile);
-    if (text === null) return;
-    const leases = parseLeases(text);
+    const inherited = this.#inherited;
+    this.#inherited = [];
+    if (text === null && inherited.length === 0) return;
+    const leases = [...parseLeases(text ?? ''), ...inherited];
     const stale = new Set<string>(staleLeases(leases, parts.dhcp.reservations).map(({ address }) => address));
-    if (stale.size > 0) {
-      await files.write(this.#leaseFile, renderLeases(withoutLeases(leases, stale), parseServerDuid(text)));
+    if (stale.size > 0 || inherited.length > 0) {
+      await files.write(
+        this.#leaseFile,
+        renderLeases(withoutLeases(leases, stale), parseServerDuid(text ?? '')),
+      );
     }
   }
 }

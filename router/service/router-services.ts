@@ -4,6 +4,7 @@ import { jsonOf, type Routes } from '../api/server.ts';
 import { diagnose } from '../diagnostics/diagnose.ts';
 import { supportBundle } from '../diagnostics/support-bundle.ts';
 import { HealthMonitor } from '../health/health-monitor.ts';
+import { handoverRoutes } from '../handover/routes.ts';
 import { drainMember } from '../loadbalancer/apply.ts';
 import { metadataServer } from '../metadata/apply.ts';
 import type { System } from '../system.ts';
@@ -64,6 +65,7 @@ export const routerServices = (system: System, router: () => ServedRouter): Rout
     })),
   });
   const routes: Routes = {
+    ...handoverRoutes(system, () => router().document),
     '/v1/diagnostics': {
       POST: async (request) => {
         const outcome = await diagnose(system, { legs: router().document?.legs ?? [] }, jsonOf(request));

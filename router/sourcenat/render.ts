@@ -1,5 +1,7 @@
 import type { SourceNat } from 'documents';
+import { arrivalDevices } from '../handover/arrival-devices.ts';
 import { type Chain, type Fragment, part, type SetDeclaration } from '../ruleset/fragment.ts';
+import { together } from '../ruleset/together.ts';
 import type { SourceNatDocument } from './schema.ts';
 
 const sets: readonly SetDeclaration[] = [
@@ -27,6 +29,7 @@ const portChain = (nat: SourceNat): Chain => {
 /** The source NAT part of the table. */
 export const renderSourceNat = (document: SourceNatDocument): Fragment => {
   const devices = new Map(document.legs.map((leg) => [leg.id, leg.device]));
+  const arrivals = new Map(document.legs.map((leg) => [leg.id, arrivalDevices(leg, document)]));
   const portChains = new Map(document.sourceNats.map((nat) => [chainName(nat), portChain(nat)]));
   return {
     sets,
@@ -47,11 +50,13 @@ export const renderSourceNat = (document: SourceNatDocument): Fragment => {
       part<SourceNat>({
         name: 'source-nats',
         items: document.sourceNats,
-        context: document.legs,
+        context: together(document.legs, document.handover),
         elementsOf: (nat, { element }) => {
-          const key = `"${devices.get(nat.leg)}" . "${devices.get(nat.outLeg)}"`;
-          element('source_nats', key, `goto ${chainName(nat)}`);
-          element('source_nat_addresses', key, nat.publicAddress);
+          for (const arrival of arrivals.get(nat.leg) ?? []) {
+            const key = `"${arrival}" . "${devices.get(nat.outLeg)}"`;
+            element('source_nats', key, `goto ${chainName(nat)}`);
+            element('source_nat_addresses', key, nat.publicAddress);
+          }
         },
       }),
     ],

@@ -2,4 +2,4 @@
 import type { RouterDocument } from 'documents';
 
 export { SourceNat } from 'documents';
-export type SourceNatDocument = Pick<RouterDocument, 'legs' | 'sourceNats'>;
+export type SourceNatDocument = Pick<RouterDocument, 'legs' | 'handover' | 'sourceNats'>;

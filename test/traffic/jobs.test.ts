@@ -13,7 +13,8 @@ import { Pacer } from '../../bench/traffic/pacer.ts';
 import type { BulkReport, ConnectionReport, FlowReport } from '../../bench/traffic/report.ts';
 import type { Endpoint } from '../../bench/traffic/traffic-map.ts';
 
-const HERE = '127.0.0.1';
+/** An address nobody else uses: a port that was free a moment ago still is. */
+const HERE = `127.${1 + (process.pid % 250)}.0.1`;
 
 const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
 

@@ -72,6 +72,7 @@ export const accounts: Register = (resource, app, { store }) => {
         409,
       );
       findings.check();
+      await trx.deleteFrom('workflow').where('account_id', '=', row.id).execute();
       await trx.deleteFrom('operation').where('account_id', '=', row.id).execute();
       await trx.deleteFrom('api_key').where('account_id', '=', row.id).execute();
       await deleteRow(trx, 'account', row.id);

@@ -9,6 +9,8 @@ import { implementNetwork, newMac, removeRouters } from '../../store/networks.ts
 import { startOperation } from '../../store/operations.ts';
 import { routersOfNetworks, touchNetwork } from '../../store/routers.ts';
 import { deleteRow, insertRow, updateRow } from '../../store/rows.ts';
+import { replaceFields } from '../replace-request.ts';
+import { restartNetwork } from '../restart-network.ts';
 import { accountFor, namedRow, zoneFor } from '../references.ts';
 import type { Register } from '../register.ts';
 import type { Kind } from '../kind.ts';
@@ -34,6 +36,9 @@ const state = oneOf(['allocated', 'implementing', 'implemented', 'shutting-down'
 });
 const domain = Type.String({ format: 'domain' });
 const mtu = Type.Integer({ minimum: 576, maximum: 9216 });
+const cleanup = Type.Boolean({
+  description: 'true: its router is replaced by a fresh one. false: it is given its whole document again.',
+});
 
 const Network = resourceSchema('Network', 'An isolated network of one account behind a router of its own.', {
   account: Id,
@@ -198,6 +203,13 @@ export const networks: Register = (resource) => {
         });
         return { operation };
       },
+    )
+    .action(
+      'POST',
+      '/restart',
+      { operationId: 'restartNetwork', summary: 'Restarts' },
+      body({ cleanup: Type.Optional(cleanup), ...replaceFields }),
+      async (write, row) => restartNetwork(write, row),
     )
     .remove(async ({ trx, findings }, row) => {
       const guests = await trx

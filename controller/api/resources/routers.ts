@@ -9,13 +9,23 @@ import { findRow } from '../../store/rows.ts';
 import { routerViews } from '../../store/routers.ts';
 import { deliveredRouterDocument, readRouterDocument } from '../plan-answer.ts';
 import type { Register } from '../register.ts';
+import { replaceBody, replaceRouterOf } from '../replace-request.ts';
+import { routerWorkflows } from '../router-workflows.ts';
 import type { Kind } from '../kind.ts';
 import { problems, requireAdmin } from '../conventions.ts';
 import { Id, Ip, isoTime, numberOrNull, oneOf, resourceSchema, textOrNull } from '../schemas.ts';
 
+const role = oneOf(['active', 'successor', 'draining'], {
+  description:
+    'active: serves the network. successor: stands ready to. draining: handed over, and keeps its sessions.',
+});
+
 const Router = resourceSchema('Router', 'The virtual router of a network.', {
   network: Id,
   host: Id,
+  role,
+  ordinal: Type.Integer({ description: "Place among the network's routers: the oldest has the least." }),
+  workflow: textOrNull('Id of the workflow that is replacing it, putting it in place, or taking it away.'),
   state: oneOf(['starting', 'running', 'degraded', 'unreachable']),
   generation: Type.Integer({ description: 'Generation of what is wanted.' }),
   observedGeneration: Type.Integer({ description: 'Last generation whose apply ended, well or not.' }),
@@ -40,10 +50,11 @@ const kind: Kind<'router', typeof Router> = {
   table: 'router',
   schema: Router,
   readers: 'owner',
-  writers: 'nobody',
+  writers: 'owner',
   ownerOf: async (db, row) => (await findRow(db, 'network', row.network_id))?.account_id ?? null,
   render: async (db, rows, now) => {
     const ids = rows.map(({ id }) => id);
+    const places = await routerWorkflows(db, rows);
     const views = new Map((await routerViews(db, { routers: ids })).map((view) => [view.id, view]));
     const ports =
       ids.length === 0
@@ -57,6 +68,9 @@ const kind: Kind<'router', typeof Router> = {
           id: row.id,
           network: row.network_id,
           host: row.host_id,
+          role: row.role,
+          ordinal: row.ordinal,
+          workflow: places.get(row.id)?.workflow ?? null,
           state: routerState(view, now),
           generation: row.generation,
           observedGeneration: view.observedGeneration,
@@ -68,7 +82,10 @@ const kind: Kind<'router', typeof Router> = {
             .map((port) => ({ port: port.id, role: port.role.replace('router-', ''), mac: port.mac })),
           health: [...(view.status?.health ?? [])],
           createdAt: isoTime(row.created_at),
-          conditions: routerConditions(view, row.created_at, now),
+          conditions: [
+            ...routerConditions(view, row.created_at, now),
+            ...(places.get(row.id)?.conditions ?? []),
+          ],
         },
       ];
     });
@@ -107,6 +124,7 @@ export const routers: Register = (resource, app, { store, routers: link }) => {
     .list({
       filters: {
         network: { column: 'network_id', schema: Id },
+        role: { column: 'role', schema: role },
         host: { column: 'host_id', schema: Id },
       },
       scope: async (db, caller) => {
@@ -119,7 +137,14 @@ export const routers: Register = (resource, app, { store, routers: link }) => {
         return { network_id: networks.map(({ id }) => id) };
       },
     })
-    .show();
+    .show()
+    .action(
+      'POST',
+      '/replace',
+      { operationId: 'replaceRouter', summary: 'Replaces, without losing a packet,' },
+      replaceBody,
+      async (write, row) => replaceRouterOf(write, row.id),
+    );
 
   const schema = (operationId: string, summary: string) => ({
     operationId,

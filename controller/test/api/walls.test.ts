@@ -44,6 +44,11 @@ const possessions = async (h: Awaited<ReturnType<typeof harness>>, call: Calls, 
     routers: await first('routers'),
     operations: await first('operations'),
   };
+  await call('POST', `/v1/networks/${network}/restart`, { cleanup: true });
+  owned['workflows'] = await first('workflows');
+  // Its successor is made in the background, and then waited for.
+  for (let wait = 0; wait < 500 && (await call('GET', '/v1/routers')).body.items?.length !== 2; wait += 1)
+    await new Promise((resolve) => setTimeout(resolve, 10));
   return owned;
 };
 

@@ -63,7 +63,11 @@ test("the host agent's doorbell is rung and asked", async (t) => {
         body: Buffer.from('{"text":""}'),
       };
       const targets = {
-        routers: { request: () => Promise.resolve(answer) },
+        routers: {
+          request: () => Promise.resolve(answer),
+          copyState: (from: string, to: string) =>
+            Promise.resolve({ inserted: 1, present: 0, refused: [`${from}>${to}`] }),
+        },
         status: () => Promise.resolve(null),
       };
       void answerRequest(frame, targets).then((response) => doorbell.send(response));
@@ -79,5 +83,10 @@ test("the host agent's doorbell is rung and asked", async (t) => {
     status: 200,
     contentType: 'application/json',
     body: { text: '' },
+  });
+  t.deepEqual(await rig.delivery.copyState(ids.hosts.a, ids.router, 'rtr-000000000002'), {
+    inserted: 1,
+    present: 0,
+    refused: [`${ids.router}>rtr-000000000002`],
   });
 });

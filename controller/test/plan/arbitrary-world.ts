@@ -1,8 +1,15 @@
 /** Random intents for property tests: everything a network can have, of which any part may be present or altered. */
 import fc from 'fast-check';
 import { ipv4FromNumber, ipv4ToNumber, type Ipv4 } from 'ip';
-import type { HostFacts, RouterFacts } from '../../plan/facts.ts';
-import { type Touch, touchGuestPort, touchPublicIp, touchRule, touchStaticNat } from '../../plan/touched.ts';
+import type { ChainRouter, HostFacts, RouterFacts } from '../../plan/facts.ts';
+import {
+  type Touch,
+  touchGuestPort,
+  touchHandover,
+  touchPublicIp,
+  touchRule,
+  touchStaticNat,
+} from '../../plan/touched.ts';
 
 const services = [
   'dhcp',
@@ -42,7 +49,7 @@ export interface World {
 }
 
 export const arbitraryWorld: fc.Arbitrary<World> = fc.record({
-  tails: tails(GUESTS * 2 + IPS + EACH * 8 + 10),
+  tails: tails(GUESTS * 2 + IPS + EACH * 8 + 12),
   services: fc.oneof(fc.constant([...services]), fc.subarray([...services])),
   egressDefault: fc.constantFrom('allow' as const, 'deny' as const),
   parity: fc.constantFrom(0 as const, 1 as const),
@@ -75,6 +82,20 @@ export const arbitraryMask = fc.array(fc.boolean(), { minLength: 64, maxLength: 
 export type Mask = readonly boolean[];
 
 const at = <Item>(items: readonly Item[], index: number): Item => items[index % items.length] as Item;
+
+/** A router beside the one of the world, in the chain of its network. */
+const neighbour = (world: World, ordinal: number): ChainRouter => {
+  const own = GUESTS * 2 + IPS + 8 * EACH + 4 + (ordinal === 3 ? 0 : 3);
+  return {
+    id: `rtr-${at(world.tails, own)}`,
+    ordinal,
+    createdAt: ordinal * 10,
+    ports: [
+      { id: `port-${at(world.tails, own + 1)}`, role: 'router-guest' },
+      { id: `port-${at(world.tails, own + 2)}`, role: 'router-public' },
+    ],
+  };
+};
 
 /** Facts of the part of the world that `present` picks; what `altered` picks looks different. */
 export const build = (
@@ -142,7 +163,17 @@ export const build = (
       : [{ id, publicAddress: ip.address, guestAddress: guest.address, port: guest.id }];
   });
   const facts: RouterFacts = {
-    router: { id: `rtr-${tail(first + 8 * EACH)}`, generation, parity: world.parity },
+    router: {
+      id: `rtr-${tail(first + 8 * EACH)}`,
+      generation,
+      parity: world.parity,
+      ordinal: 4,
+      createdAt: 40,
+    },
+    neighbours: {
+      older: at(altered, 60) ? neighbour(world, 3) : null,
+      newer: at(altered, 61) ? neighbour(world, 5) : null,
+    },
     network: {
       prefix: `10.16.0.0/${world.prefixLength}`,
       gateway: '10.16.0.1',
@@ -240,6 +271,7 @@ export const touchesBetween = (a: RouterFacts, b: RouterFacts): Touch[] => {
       a.guests.map((guest) => ({ ...guest, staticNatAddress: null })),
       b.guests.map((guest) => ({ ...guest, staticNatAddress: null })),
     ).flatMap(({ id }) => touchGuestPort(id)),
+    ...(JSON.stringify(a.neighbours) === JSON.stringify(b.neighbours) ? [] : touchHandover),
     ...difference(ips(a), ips(b)).flatMap((ip) => touchPublicIp(publicPort, guestPort, ip.sourceNat)),
   ];
 };
@@ -262,9 +294,25 @@ export const buildHost = (world: World, present: Mask): HostFacts => {
       wantedState: at(present, index + 20) ? ('running' as const) : ('stopped' as const),
       index,
     }));
-  const routers = networks
-    .filter((_, index) => at(present, index + 40))
-    .map((network, index) => ({ id: `rtr-${tail(20 + index)}`, network: network.id }));
+  // A network may be amid a replacement: two routers, of which one is active.
+  const routers = networks.flatMap((network, index) => {
+    if (!at(present, index + 40)) return [];
+    const [own, other] = [`rtr-${tail(20 + index)}`, `rtr-${tail(22 + index)}`];
+    const replaced = at(present, index + 42);
+    const flipped = at(present, index + 44);
+    const common = { network: network.id, older: null, newer: null };
+    return [
+      {
+        ...common,
+        id: own,
+        ordinal: 1,
+        createdAt: 1,
+        active: !replaced || !flipped,
+        newer: replaced && flipped ? other : null,
+      },
+      ...(replaced ? [{ ...common, id: other, ordinal: 2, createdAt: 2, active: flipped, older: own }] : []),
+    ];
+  });
   return {
     host: { id: `host-${tail(30)}`, generation: 7 },
     zone: { id: `zone-${tail(31)}`, publicMtu: 1500, hasPublicRange: at(present, 50) },

@@ -15,12 +15,19 @@ test('any host is planned into a document that verifies', (t) => {
       for (const port of document.ports) {
         // Guests are pinned, routers are not; every MAC has its place.
         t.is(port.security === null, port.role === 'router');
-        t.truthy(
-          document.fdb.find(
-            (entry) => entry.port === port.id && entry.mac === port.mac && entry.segment === port.segment,
-          ),
+        const places = document.fdb.filter(
+          (entry) => entry.mac === port.mac && entry.segment === port.segment,
+        );
+        // One place for every MAC, however many routers have it.
+        t.deepEqual(
+          places.map((entry) => entry.port === port.id),
+          [port.active],
         );
       }
+      const pairs = facts.routers.filter(({ older }) => older !== null).length;
+      const wired = new Set(document.links?.flatMap(({ ends }) => ends.map(({ machine }) => machine)));
+      t.is(document.links?.length ?? 0, pairs * 2);
+      t.is(wired.size, pairs * 2);
       const implemented = facts.networks
         .filter((network) => network.vni !== null)
         .map((network) => network.vni);
@@ -48,7 +55,19 @@ test('the public segment is there with a public range or a router, and else not'
     networks: [
       { id: 'net-1', vni: 5, mtu: 1450, gatewayMac: '02:00:00:00:00:01', publicMac: '02:00:00:00:00:02' },
     ],
-    routers: routers ? [{ id: 'rtr-1', network: 'net-1' }] : [],
+    routers: routers
+      ? [
+          {
+            id: 'rtr-1',
+            network: 'net-1',
+            ordinal: 0,
+            createdAt: 1,
+            active: true,
+            older: null,
+            newer: null,
+          },
+        ]
+      : [],
     instances: [],
     ports: routers
       ? [

@@ -94,7 +94,12 @@ test('control: a change that does not name what it touched misses it', (t) => {
 test('everything, and what is not known, asks for the whole document', (t) => {
   t.is(gatherTouches([{ collection: '*', itemId: '*' }]), null);
   t.is(gatherTouches([{ collection: 'somethingNewer', itemId: 'x' }]), null);
-  t.deepEqual(gatherTouches([{ collection: 'dns', itemId: '' }]), { items: {}, dns: true, hostname: false });
+  t.deepEqual(gatherTouches([{ collection: 'dns', itemId: '' }]), {
+    items: {},
+    dns: true,
+    hostname: false,
+    handover: false,
+  });
 });
 
 test('services the offering has not are not planned', (t) => {
@@ -124,5 +129,44 @@ test('the two parities of a network have disjoint source ports', (t) => {
       t.is(even?.id, odd?.id);
     }),
     { numRuns: 10 },
+  );
+});
+
+test('neighbours in the chain have the same wires, whichever of them is asked, also when they change places', (t) => {
+  fc.assert(
+    fc.property(arbitraryWorld, (world) => {
+      const none = Array.from({ length: 64 }, () => false);
+      const chained = none.map((_, index) => index >= 60);
+      const { facts } = build(world, 3, none, chained);
+      const { older, newer } = facts.neighbours;
+      if (older === null || newer === null) throw new Error('the world has both');
+      const own = { ...facts.router, ports: facts.ports };
+      const seenFrom = (self: typeof older, neighbours: RouterFacts['neighbours']) =>
+        planRouter({ ...facts, router: { ...facts.router, ...self }, ports: self.ports, neighbours })
+          .handover;
+      const mine = seenFrom(own, facts.neighbours);
+      const theirs = seenFrom(older, { older: null, newer: own });
+      const all = [...(mine?.older ?? []), ...(mine?.newer ?? [])];
+      for (const field of ['id', 'device', 'address', 'mac'] as const)
+        t.is(new Set(all.map((link) => link[field])).size, 4, `${field} is one link's`);
+      for (const link of mine?.older ?? []) {
+        const other = theirs?.newer.find(({ id }) => id === link.id);
+        t.is(other?.device, link.device);
+        t.is(other?.address, `${link.peer}/31`);
+        t.is(`${other?.peer}/31`, link.address);
+        t.is(other?.peerMac, link.mac);
+        t.is(other?.mac, link.peerMac);
+      }
+      // Taken back: the same two, with their places exchanged.
+      const back = seenFrom(
+        { ...own, ordinal: older.ordinal },
+        { older: null, newer: { ...older, ordinal: own.ordinal } },
+      );
+      t.deepEqual(back?.newer, mine?.older);
+      t.deepEqual(back?.older, []);
+      const alone = planRouter({ ...facts, neighbours: { older: null, newer: null } });
+      t.false('handover' in alone);
+    }),
+    { numRuns: 20 },
   );
 });

@@ -3,10 +3,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
-import { sql } from 'kysely';
+import { DatabaseSync } from 'node:sqlite';
+import { Kysely, sql } from 'kysely';
+import { Migrator } from 'kysely/migration';
 import { recordEvent } from '../../store/events.ts';
 import { newId } from '../../store/id.ts';
 import { migrate } from '../../store/migrate.ts';
+import { initial } from '../../store/migrations/0001-initial.ts';
+import { sqliteDialect } from '../../store/sqlite-dialect.ts';
+import { addSuccessor, moveTraffic } from '../../store/router-chain.ts';
+import { touchNetwork } from '../../store/routers.ts';
 import { advanceOperation, startOperation } from '../../store/operations.ts';
 import { insertRow } from '../../store/rows.ts';
 import { openSecrets, SecretError, secrets } from '../../store/secret.ts';
@@ -276,6 +282,8 @@ test('a transaction gives a document one generation, tells after the commit, and
       hosts: [{ id: host, generation: 2 }],
       events: 1,
       operations: [],
+      workflows: [],
+      reports: [],
     },
   ]);
   await t.throwsAsync(
@@ -405,4 +413,82 @@ test('a state directory has one owner at a time', (t) => {
   t.throws(() => takeOwnership(file), { code: 'STATE_IN_USE' });
   release();
   takeOwnership(file)();
+});
+
+test('a database of the first release keeps its routers, which are active', async (t) => {
+  const directory = folder(t);
+  const database = new DatabaseSync(join(directory, 'selvage.sqlite'));
+  const before = new Kysely<unknown>({ dialect: sqliteDialect(database) });
+  const { error } = await new Migrator({
+    db: before,
+    provider: { getMigrations: async () => ({ '0001-initial': initial }) },
+  }).migrateToLatest();
+  t.is(error, undefined);
+  database.exec(`
+    insert into zone (id, created_at, name, dns, domain, guest_prefix, public_mtu) values ('zone-1', 1, 'z', '[]', 'd', '10.0.0.0/24', 1500);
+    insert into host (id, created_at, zone_id, name, token_hash, generation) values ('host-1', 1, 'zone-1', 'h', 'x', 1);
+    insert into account (id, created_at, name, role) values ('acc-1', 1, 'a', 'user');
+    insert into network_offering (id, created_at, name, services, egress_default, state, persistent) values ('off-1', 1, 'o', '[]', 'deny', 'enabled', 0);
+    insert into network (id, created_at, account_id, zone_id, offering_id, name, prefix, gateway, domain, state, gateway_mac, public_mac, mtu)
+      values ('net-1', 1, 'acc-1', 'zone-1', 'off-1', 'n', '10.0.0.0/24', '10.0.0.1', 'd', 'implemented', '02:00:00:00:00:01', '02:00:00:00:00:02', 1450);
+    insert into router (id, created_at, network_id, host_id, generation, parity) values ('rtr-1', 1, 'net-1', 'host-1', 7, 0);
+  `);
+  await before.destroy();
+  const store = await openStore({ directory });
+  t.teardown(() => store.close());
+  const [router] = await store.db.selectFrom('router').selectAll().execute();
+  t.like(router, { id: 'rtr-1', role: 'active', ordinal: 0, older_id: null, newer_id: null, generation: 7 });
+});
+
+test('a network has one active router, whatever is written', async (t) => {
+  const store = await open(t);
+  const { router } = await store.transaction(seedRouter);
+  const successor = await store.transaction((trx) => addSuccessor(trx, router));
+  await t.throwsAsync(
+    store.db.updateTable('router').set({ role: 'active' }).where('id', '=', successor).execute(),
+    { message: /UNIQUE/ },
+  );
+  await store.transaction((trx) => moveTraffic(trx, { router, becomes: 'draining' }, successor));
+  t.deepEqual(
+    await store.db
+      .selectFrom('router')
+      .select(['id', 'role', 'parity', 'ordinal'])
+      .orderBy('ordinal')
+      .execute(),
+    [
+      { id: router, role: 'draining', parity: 0, ordinal: 0 },
+      { id: successor, role: 'active', parity: 1, ordinal: 1 },
+    ],
+  );
+});
+
+test('routers that are touched together have one generation, and no gap in what is known of them', async (t) => {
+  const store = await open(t);
+  const { router, network } = await store.transaction(async (trx) => {
+    const seeded = await seedRouter(trx);
+    const port = { network_id: seeded.network, instance_id: null, router_id: seeded.router, address: null };
+    await insertRow(trx, 'port', 'port', { ...port, role: 'router-guest', mac: '02:00:00:00:00:01' });
+    return seeded;
+  });
+  const successor = await store.transaction((trx) => addSuccessor(trx, router));
+  for (let round = 0; round < 5; round += 1)
+    await store.transaction((trx) => touchRouter(trx, router, [{ collection: 'handover', itemId: '' }]));
+  const { generation } = await store.transaction((trx) =>
+    touchNetwork(trx, network, () => [{ collection: 'firewallRules', itemId: 'fw-1' }]),
+  );
+  const rows = await store.db.selectFrom('router').select(['id', 'generation']).execute();
+  t.deepEqual(
+    rows.map((row) => row.generation),
+    [generation, generation],
+  );
+  const changes = await store.db
+    .selectFrom('router_change')
+    .select('generation')
+    .where('router_id', '=', successor)
+    .orderBy('generation')
+    .execute();
+  t.deepEqual(
+    changes.map((row) => row.generation),
+    Array.from({ length: generation }, (_, index) => index + 1),
+  );
 });

@@ -30,6 +30,17 @@ test('changing a collection equals changing a map, stays in order, and keeps wha
   );
 });
 
+test('one changed item leads where the same change among others leads', (t) => {
+  fc.assert(
+    fc.property(items, item, fc.boolean(), (base, one, comes) => {
+      const frozen = Object.freeze([...base]);
+      const changed = changeCollection(frozen, comes ? [one] : [], comes ? [] : [one.id]);
+      // A removal of what is nowhere makes it a change of two.
+      t.deepEqual(changed, changeCollection(frozen, comes ? [one] : [], comes ? ['zz'] : [one.id, 'zz']));
+    }),
+  );
+});
+
 test('a change leads from its base to the next generation and touches nothing else', (t) => {
   const change: RouterDocumentChange = {
     schemaVersion: 1,

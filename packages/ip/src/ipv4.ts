@@ -6,9 +6,8 @@ export type Ipv4 = string & { readonly __ip: 'ipv4' };
 const DOT = 46;
 const ZERO = 48;
 
-/** The address as an unsigned 32-bit number, or -1 when the text is not a strict dotted quad. */
-function read(text: string): number {
-  const length = text.length;
+/** The address in the first `length` characters as an unsigned 32-bit number, or -1 when they are not a strict dotted quad. */
+export function readIpv4(text: string, length: number): number {
   // '0.0.0.0' to '255.255.255.255'
   if (length < 7 || length > 15) return -1;
   let value = 0;
@@ -41,12 +40,12 @@ function read(text: string): number {
  * and spaces, signs, ports, prefix lengths and zone ids.
  */
 export function parseIpv4(text: string): Ipv4 | null {
-  return read(text) === -1 ? null : (text as Ipv4);
+  return readIpv4(text, text.length) === -1 ? null : (text as Ipv4);
 }
 
 /** @throws {IpError} `IP_NOT_CANONICAL` when the value was never parsed. */
 export function ipv4ToNumber(address: Ipv4): number {
-  const value = read(address);
+  const value = readIpv4(address, address.length);
   if (value === -1)
     throw new IpError('IP_NOT_CANONICAL', `${JSON.stringify(address)} is not an IPv4 address`);
   return value;

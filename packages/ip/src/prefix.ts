@@ -1,6 +1,6 @@
 import { familyOf, type IpAddress, type IpFamily, ipFromBigInt, ipToBigInt, parseIp } from './ip-address.ts';
 import { IpError } from './ip-error.ts';
-import type { Ipv4 } from './ipv4.ts';
+import { type Ipv4, ipv4FromNumber, readIpv4 } from './ipv4.ts';
 import type { Ipv6 } from './ipv6.ts';
 
 /**
@@ -70,7 +70,9 @@ function parts(prefix: Prefix): Parts {
 }
 
 /** Reads `address/length`. The length must be there, in decimal, without leading zeros; netmasks (`/255.255.255.0`) are refused. */
-export function parsePrefix(text: string, { hostBits = 'refuse' }: PrefixOptions = {}): Prefix | null {
+export function parsePrefix(text: string, options: PrefixOptions = {}): Prefix | null {
+  if (!text.includes(':')) return parseIpv4Prefix(text, options);
+  const { hostBits = 'refuse' } = options;
   const found = read(text);
   if (found === null) return null;
   if (hostBits === 'allow') return `${found.address}/${found.length}` as Prefix;
@@ -79,8 +81,32 @@ export function parsePrefix(text: string, { hostBits = 'refuse' }: PrefixOptions
   return `${ipFromBigInt(network, found.family)}/${found.length}` as Prefix;
 }
 
-export function parseIpv4Prefix(text: string, options?: PrefixOptions): Ipv4Prefix | null {
-  return text.includes(':') ? null : (parsePrefix(text, options) as Ipv4Prefix | null);
+/** By numbers and without making a text: rules come by the ten thousand, and each has prefixes. */
+export function parseIpv4Prefix(
+  text: string,
+  { hostBits = 'refuse' }: PrefixOptions = {},
+): Ipv4Prefix | null {
+  const slash = text.indexOf('/');
+  const length = slash === -1 ? -1 : readIpv4Length(text, slash + 1);
+  if (length === -1) return null;
+  const address = readIpv4(text, slash);
+  if (address === -1) return null;
+  const host = address % 2 ** (32 - length);
+  if (host === 0 || hostBits === 'allow') return text as Ipv4Prefix;
+  return hostBits === 'refuse' ? null : (`${ipv4FromNumber(address - host)}/${length}` as Ipv4Prefix);
+}
+
+/** The length that begins at `from`: 0 to 32 in decimal without leading zeros, or -1. */
+function readIpv4Length(text: string, from: number): number {
+  const digits = text.length - from;
+  if (digits < 1 || digits > 2) return -1;
+  const first = text.charCodeAt(from) - 48;
+  if (first < 0 || first > 9) return -1;
+  if (digits === 1) return first;
+  const second = text.charCodeAt(from + 1) - 48;
+  if (first === 0 || second < 0 || second > 9) return -1;
+  const length = first * 10 + second;
+  return length <= 32 ? length : -1;
 }
 
 export function parseIpv6Prefix(text: string, options?: PrefixOptions): Ipv6Prefix | null {

@@ -64,6 +64,8 @@ export type {
 export { NetlinkError } from './netlink-error.ts';
 export type { NetlinkErrorCode } from './netlink-error.ts';
 export type { NftablesChange } from './nftables-change.ts';
+export { openNftablesGeneration } from './nftables-generation.ts';
+export type { NftablesGeneration } from './nftables-generation.ts';
 export { qdiscs } from './qdiscs.ts';
 export type { Qdisc, QdiscFilter, QdiscOptions, QdiscRemoval } from './qdiscs.ts';
 export type { DumpRequest, NetlinkRequest, Operation } from './request.ts';
@@ -73,6 +75,7 @@ export { routes } from './routes.ts';
 export type { NextHop, Route, RouteFilter, RouteOptions, RouteProtocol, RouteType, Scope } from './routes.ts';
 export { rules } from './rules.ts';
 export type { Rule, RuleAction, RuleFilter, RuleOptions } from './rules.ts';
+export { trimMemory } from './trim-memory.ts';
 export { processStartTime, watchProcess } from './watch-process.ts';
 export type { ProcessWatch } from './watch-process.ts';
 export type { AddressFamily } from './wire/address-bytes.ts';

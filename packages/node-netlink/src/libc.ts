@@ -16,6 +16,7 @@ interface LibC {
   mount(source: string | null, target: string, type: string | null, flags: number, extra: null): number;
   umount2(target: string, flags: number): number;
   pidfdOpen(pid: number): number;
+  mallocTrim(pad: number): number;
 }
 
 let loaded: LibC | undefined;
@@ -43,6 +44,7 @@ export const libc = (): LibC => {
       'int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *extra)',
     ),
     umount2: library.func('int umount2(const char *target, int flags)'),
+    mallocTrim: library.func('int malloc_trim(size_t pad)'),
     // 434 on every architecture: pidfd_open came after the numbers were unified.
     pidfdOpen: (pid) => Number(syscall(434, pid, 0)),
   };

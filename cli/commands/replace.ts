@@ -1,0 +1,156 @@
+/** Replacing routers, and the workflows that do it. */
+import type { Command } from 'commander';
+import type { Resource } from '../client.ts';
+import { CliError } from '../connection.ts';
+import type { Context } from '../context.ts';
+import { parseInteger } from '../options.ts';
+import { renderTable } from '../output/table.ts';
+
+const WORKFLOWS = '/v1/workflows';
+
+interface Step {
+  readonly name: string;
+  readonly startedAt: string;
+  readonly endedAt: string | null;
+  readonly undoneAt: string | null;
+  readonly message: string;
+}
+
+type Workflow = Resource & {
+  readonly status: string;
+  readonly router: string;
+  readonly successor: string | null;
+  readonly deadlineAt: string | null;
+  readonly steps: readonly Step[];
+  readonly sessions: { readonly router: string; readonly local: number } | null;
+};
+
+const DEADLINE_FLAG = '--drain-deadline <seconds|none>';
+const DEADLINE_HELP =
+  'how long the old router keeps the sessions that end in it (default: 600); none: until the last has ended';
+
+const parseDeadline = (text: string): number | null => (text === 'none' ? null : parseInteger(text));
+
+interface Options {
+  readonly drainDeadline?: string;
+  readonly readyWithin?: string;
+}
+
+const bodyOf = ({ drainDeadline, readyWithin }: Options): Record<string, unknown> => ({
+  ...(drainDeadline === undefined ? {} : { drainDeadline: parseDeadline(drainDeadline) }),
+  ...(readyWithin === undefined ? {} : { readyWithin: parseInteger(readyWithin) }),
+});
+
+const took = ({ startedAt, endedAt }: Step): string =>
+  endedAt === null ? 'under way' : `${Date.parse(endedAt) - Date.parse(startedAt)} ms`;
+
+const summary = (workflow: Workflow): string =>
+  renderTable(
+    [
+      { title: 'step', value: (step: Step) => step.name },
+      { title: 'took', value: (step: Step) => (step.undoneAt === null ? took(step) : 'taken back') },
+      { title: 'what', value: (step: Step) => step.message },
+    ],
+    workflow.steps,
+  );
+
+/** The workflow an answer's operation tells of; null when it tells of none. */
+const workflowOf = async (context: Context, answer: Resource): Promise<Workflow | null> => {
+  if (typeof answer.operation !== 'string') return null;
+  const [workflow] = await context.client.list(WORKFLOWS, { operation: answer.operation });
+  return (workflow as Workflow | undefined) ?? null;
+};
+
+/** Follows a replacement to where traffic is on the new router, with a line for each step, and sums up. */
+const followReplacement = async (context: Context, answer: Resource): Promise<void> => {
+  const begun = await workflowOf(context, answer);
+  try {
+    await context.follow(answer);
+  } finally {
+    const { output, wait } = context.options;
+    const now =
+      begun === null
+        ? null
+        : await context.client.get<Workflow>(`${WORKFLOWS}/${begun.id}`).catch(() => null);
+    if (now === null) context.print(answer);
+    else if (output === 'json') context.print(now);
+    else if (!wait) console.log(`${now.id} replaces ${now.router}`);
+    else {
+      console.log(summary(now));
+      if (now.status === 'running')
+        context.tell(
+          `${now.router} drains${now.sessions === null ? '' : `, ${now.sessions.local} sessions left`}${
+            now.deadlineAt === null ? '' : `, until ${now.deadlineAt} at the latest`
+          }: selvage workflow show ${now.id}`,
+        );
+    }
+  }
+};
+
+/** `selvage router replace` */
+export const addReplaceCommand = (group: Command, contextOf: (command: Command) => Context): void => {
+  group
+    .command('replace')
+    .argument('<id>')
+    .option(DEADLINE_FLAG, DEADLINE_HELP)
+    .option('--ready-within <seconds>', 'how long its successor may take to be ready (default: 60)')
+    .description('replace a router by a fresh one without losing a packet or a session')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  selvage router replace rtr-4k2v9x0d1m7q\n  selvage router replace rtr-4k2v9x0d1m7q --drain-deadline none',
+    )
+    .action(async (text: string, options: Options, command: Command) => {
+      const context = contextOf(command);
+      const id = await context.resolve('/v1/routers', text);
+      await followReplacement(
+        context,
+        await context.client.post(`/v1/routers/${id}/replace`, bodyOf(options)),
+      );
+    });
+};
+
+/** `selvage network restart` */
+export const addRestartCommand = (group: Command, contextOf: (command: Command) => Context): void => {
+  group
+    .command('restart')
+    .argument('<id>', 'id or name')
+    .option('--cleanup', 'replace its router by a fresh one')
+    .option(DEADLINE_FLAG, `with --cleanup: ${DEADLINE_HELP}`)
+    .description("give a network's router its whole document again, or a fresh router")
+    .addHelpText(
+      'after',
+      '\nExamples:\n  selvage network restart web\n  selvage network restart web --cleanup',
+    )
+    .action(async (text: string, options: Options & { cleanup?: true }, command: Command) => {
+      const context = contextOf(command);
+      const id = await context.resolve('/v1/networks', text);
+      if (options.cleanup === undefined && options.drainDeadline !== undefined)
+        throw new CliError(
+          'bad-option',
+          'Only a replacement drains',
+          'Give --cleanup, too, or leave --drain-deadline out.',
+        );
+      const answer = await context.client.post<Resource>(`/v1/networks/${id}/restart`, {
+        cleanup: options.cleanup === true,
+        ...bodyOf(options),
+      });
+      if (options.cleanup === true) await followReplacement(context, answer);
+      else {
+        await context.follow(answer);
+        context.print(await context.client.get(`/v1/networks/${id}`));
+      }
+    });
+};
+
+/** `selvage workflow abort` */
+export const addWorkflowCommands = (group: Command, contextOf: (command: Command) => Context): void => {
+  group
+    .command('abort')
+    .argument('<id>')
+    .description('take a workflow back: the old router serves again, without a packet lost')
+    .addHelpText('after', '\nExample:\n  selvage workflow abort wf-4k2v9x0d1m7q')
+    .action(async (id: string, _options, command: Command) => {
+      const context = contextOf(command);
+      await followReplacement(context, await context.client.post(`${WORKFLOWS}/${id}/abort`, {}));
+    });
+};

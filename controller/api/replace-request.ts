@@ -1,0 +1,40 @@
+import { type Static, Type } from 'typebox';
+import { beginReplacement, DRAIN_DEADLINE, READY_WITHIN } from '../workflow/replace/begin.ts';
+import type { Write } from './kind.ts';
+import { body } from './schemas.ts';
+
+/** A week. */
+const LONGEST = 604_800;
+
+/** What a request to replace a router may say. */
+export const replaceFields = {
+  drainDeadline: Type.Optional(
+    Type.Unsafe<number | null>({
+      type: ['integer', 'null'],
+      minimum: 0,
+      maximum: LONGEST,
+      default: DRAIN_DEADLINE,
+      description:
+        'Seconds after the hand-over at which the old router goes whatever sessions end in it; null: when the last has ended.',
+    }),
+  ),
+  readyWithin: Type.Optional(
+    Type.Integer({
+      minimum: 5,
+      maximum: 3600,
+      default: READY_WITHIN,
+      description: 'Seconds its successor may take to prove that it is ready; then it is taken away again.',
+    }),
+  ),
+};
+export const replaceBody = body(replaceFields);
+
+/** Begins to replace a router, or joins what is under way. The operation ends when its traffic is on the new one. */
+export const replaceRouterOf = async (
+  { trx, body: given }: Pick<Write<Static<typeof replaceBody>>, 'trx' | 'body'>,
+  router: string,
+): Promise<{ operation: string }> => {
+  const { drainDeadline = DRAIN_DEADLINE, readyWithin = READY_WITHIN } = given;
+  const workflow = await beginReplacement(trx, { router, drainDeadline, readyWithin });
+  return { operation: workflow.operation_id };
+};

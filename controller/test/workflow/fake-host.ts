@@ -1,0 +1,305 @@
+/**
+ * A host with its routers, over the real agents' API: it fetches documents when it is rung, applies them, reports, and
+ * answers requests. It forwards no packet, but knows where one would go by the documents in force, and says so whenever
+ * they change: that is how a state in between that loses packets is seen.
+ */
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import type { ExecutionContext } from 'ava';
+import type { ControllerFrame, HealthCheck, HostDocument, RouterDocument } from 'documents';
+import { verifyHostDocument, verifyRouterDocument } from 'documents';
+import { WebSocket } from 'ws';
+import type { Harness } from '../harness.ts';
+
+interface Sessions {
+  local: number;
+  translated: number;
+  holders: { address: string; port: number; protocol: string; count: number }[];
+}
+
+export interface FakeHost {
+  readonly host: string;
+  /** Routers whose machine runs. */
+  readonly routers: () => string[];
+  readonly document: () => HostDocument | null;
+  readonly routerDocument: (id: string) => RouterDocument | undefined;
+  /** What went wrong, such as a packet without a way; empty when all is well. */
+  readonly complaints: string[];
+  /** What was copied, `from>to`. */
+  readonly copies: string[];
+  /** Health of routers that were not there when the fake began. */
+  readonly health: Map<string, HealthCheck[]>;
+  readonly sessions: Map<string, Sessions>;
+  /** Routers that cannot apply what they are given. */
+  readonly broken: Set<string>;
+  /** New routers are broken, unhealthy or silent from the start. */
+  successors: 'well' | 'unhealthy' | 'broken' | 'silent';
+  copiesRefused: boolean;
+  /** Sessions may be cut: a deadline is meant to pass. */
+  mayCut: boolean;
+  /** Stops fetching and reporting; requests are still answered. */
+  paused: boolean;
+  close(): void;
+  sync(): Promise<void>;
+}
+
+const pass = (name: string, status: HealthCheck['status'] = 'pass'): HealthCheck => ({
+  name,
+  status,
+  message: status === 'pass' ? '' : `${name} is not well`,
+  checkedAt: 1,
+});
+
+/** Where a packet goes that comes to a router from a segment: who takes it, or why nobody does. */
+export const wayOf = (
+  documents: ReadonlyMap<string, RouterDocument>,
+  at: string,
+  owner: string | null,
+): string => {
+  const peerOf = (link: string, self: string): string | undefined =>
+    [...documents].find(
+      ([id, { handover }]) =>
+        id !== self &&
+        [...(handover?.older ?? []), ...(handover?.newer ?? [])].some((other) => other.id === link),
+    )?.[0];
+  let router = at;
+  let over: string | null = null;
+  for (let hops = 0; hops < 10; hops += 1) {
+    if (router === owner) return router;
+    const handover: RouterDocument['handover'] = documents.get(router)?.handover;
+    const older = handover?.older[0]?.id;
+    const newer = handover?.newer[0]?.id;
+    if (over !== null && over !== older && over !== newer) return `${router} does not know the link ${over}`;
+    const fromOlder = over !== null && over === older;
+    let next: string | undefined;
+    if (older !== undefined && !fromOlder) next = older;
+    else if (newer !== undefined && (fromOlder || older === undefined)) next = newer;
+    if (next === undefined) return router;
+    const peer = peerOf(next, router);
+    if (peer === undefined) return `the link ${next} of ${router} ends nowhere`;
+    router = peer;
+    over = next;
+  }
+  return 'a loop';
+};
+
+export const fakeHost = async (
+  t: ExecutionContext,
+  h: Harness,
+  agent: { readonly host: string; readonly token: string },
+): Promise<FakeHost> => {
+  if (!h.app.server.listening) await h.app.listen({ host: '127.0.0.1', port: 0 });
+  const { port } = h.app.server.address() as AddressInfo;
+  const call = h.as(agent.token);
+  const startedAt = h.store.now() + 1;
+  const applied = new Map<string, RouterDocument>();
+  let document: HostDocument | null = null;
+  const known = new Set<string>();
+
+  const fake: FakeHost = {
+    host: agent.host,
+    routers: () => document?.machines.filter(({ kind }) => kind === 'router').map(({ id }) => id) ?? [],
+    document: () => document,
+    routerDocument: (id) => applied.get(id),
+    complaints: [],
+    copies: [],
+    health: new Map(),
+    sessions: new Map(),
+    broken: new Set(),
+    successors: 'well',
+    copiesRefused: false,
+    mayCut: false,
+    paused: false,
+    close: () => socket.terminate(),
+    sync: () => sync(),
+  };
+
+  /** Every packet has a way now, whatever router it comes to. */
+  const judge = (when: string): void => {
+    const complain = (what: string): void => {
+      fake.complaints.push(`${when}: ${what}`);
+    };
+    const links = new Set(document?.links?.map(({ id }) => id));
+    for (const [id, { handover }] of applied)
+      for (const link of [...(handover?.older ?? []), ...(handover?.newer ?? [])])
+        if (!links.has(link.id)) complain(`${id} uses the link ${link.id}, which is not there`);
+    const networks = Map.groupBy(
+      (document?.ports ?? []).filter(
+        ({ machineDevice, role }) => role === 'router' && machineDevice === 'guest0',
+      ),
+      ({ segment }) => segment,
+    );
+    for (const ports of networks.values()) {
+      const active = ports.filter((port) => port.active);
+      if (active.length !== 1) complain(`${active.length} active ports`);
+      const at = active[0]?.machine ?? '';
+      if (!applied.has(at)) continue;
+      const taker = wayOf(applied, at, null);
+      if (!applied.has(taker)) complain(`a new packet at ${at}: ${taker}`);
+      // Whoever could have taken a connection gets its packets.
+      for (const { machine } of ports) {
+        const served = takers.has(machine) && applied.has(machine);
+        if (served && wayOf(applied, at, machine) !== machine)
+          complain(`a packet of ${machine} at ${at} gets to ${wayOf(applied, at, machine)}`);
+      }
+      takers.add(taker);
+    }
+  };
+  const takers = new Set<string>();
+
+  const report = async (id: string, observed: number, why?: string): Promise<void> => {
+    const condition = (type: string) => ({
+      type,
+      status: why === undefined ? 'True' : 'False',
+      reason: why === undefined ? 'InForce' : 'ApplyFailed',
+      message: why ?? '',
+      observedGeneration: observed,
+      lastTransitionTime: 1,
+    });
+    await call('PUT', `/v1/agent/routers/${id}/status`, {
+      id,
+      observedGeneration: observed,
+      appliedGeneration: applied.get(id)?.generation ?? 0,
+      version: '0.1.0',
+      startedAt,
+      conditions: [condition('Applied'), condition('Ready')],
+      health: [],
+      counters: [],
+      leases: [],
+    });
+  };
+
+  const syncHost = async (): Promise<void> => {
+    const next = (await call('GET', '/v1/agent/document')).body as unknown as HostDocument;
+    for (const { message } of verifyHostDocument(next)) fake.complaints.push(message);
+    document = next;
+    const running = new Set(fake.routers());
+    for (const id of applied.keys())
+      if (!running.has(id)) {
+        applied.delete(id);
+        takers.delete(id);
+      }
+    judge(`host generation ${next.generation}`);
+    await call('PUT', '/v1/agent/status', {
+      id: agent.host,
+      observedGeneration: next.generation,
+      version: '0.1.0',
+      startedAt,
+      conditions: [],
+      machines: next.machines.map(({ id, state }) => ({ id, state, message: '' })),
+    });
+  };
+
+  /** A router that stops asking an older one: all that was translated there has to be copied, and no session be left. */
+  const letGo = (id: string, before: RouterDocument | undefined, after: RouterDocument): void => {
+    const dropped = before?.handover?.older[0]?.id;
+    const kept = [...(after.handover?.older ?? []), ...(after.handover?.newer ?? [])];
+    if (dropped === undefined || kept.some((link) => link.id === dropped)) return;
+    for (const [peer, { handover }] of applied) {
+      if (peer === id || !handover?.newer.some((link) => link.id === dropped)) continue;
+      takers.delete(peer);
+      if (!fake.copies.some((copy) => copy.startsWith(`${peer}>`)))
+        fake.complaints.push(`${peer} was let go before it was copied`);
+      if ((fake.sessions.get(peer)?.local ?? 0) > 0 && !fake.mayCut)
+        fake.complaints.push(`${peer} was let go with sessions`);
+    }
+  };
+
+  const syncRouters = async (): Promise<void> => {
+    const { items = [] } = (await call('GET', '/v1/agent/routers')).body as unknown as {
+      items: { id: string; generation: number }[];
+    };
+    for (const { id, generation } of items) {
+      if (!fake.routers().includes(id)) continue;
+      if (!known.has(id)) {
+        known.add(id);
+        if (known.size > 1 && fake.successors === 'unhealthy') fake.health.set(id, [pass('dnsmasq', 'fail')]);
+        if (known.size > 1 && fake.successors === 'broken') fake.broken.add(id);
+        if (known.size > 1 && fake.successors === 'silent') silent.add(id);
+      }
+      if (silent.has(id) || applied.get(id)?.generation === generation) continue;
+      const answer = await call('GET', `/v1/agent/routers/${id}/document`);
+      if (answer.status !== 200) continue;
+      if (fake.broken.has(id)) {
+        await report(id, generation, 'nft refused the ruleset');
+        continue;
+      }
+      const given = answer.body as unknown as RouterDocument;
+      for (const { message } of verifyRouterDocument(given)) fake.complaints.push(`${id}: ${message}`);
+      letGo(id, applied.get(id), given);
+      applied.set(id, given);
+      judge(`${id} generation ${given.generation}`);
+      await report(id, given.generation);
+    }
+  };
+  const silent = new Set<string>();
+
+  let queue = Promise.resolve();
+  const sync = (): Promise<void> => {
+    queue = queue
+      .then(async () => {
+        if (fake.paused) return;
+        await syncHost();
+        await syncRouters();
+      })
+      .catch((error: unknown) => {
+        fake.complaints.push(String(error));
+      });
+    return queue;
+  };
+
+  const answer = (method: string, params: Record<string, unknown>): object => {
+    const refuse = (message: string) => ({ problem: { pointer: '', code: 'no-answer', message, hint: '' } });
+    if (method === 'copy-state') {
+      if (fake.copiesRefused) return refuse('the router refused the state');
+      fake.copies.push(`${params['from']}>${params['to']}`);
+      return { result: { inserted: 3, present: 1, refused: [] } };
+    }
+    const router = String(params['router']);
+    if (!applied.has(router)) return refuse('there is no such router');
+    switch (params['path']) {
+      case '/v1/health':
+        return {
+          result: {
+            status: 200,
+            body: {
+              items: fake.health.get(router) ?? [
+                pass('dnsmasq'),
+                pass('gateway public0', 'fail'),
+                pass('disk', 'warn'),
+              ],
+            },
+          },
+        };
+      case '/v1/handover/sessions':
+        return {
+          result: {
+            status: 200,
+            body: fake.sessions.get(router) ?? { local: 0, translated: 7, holders: [] },
+          },
+        };
+      default:
+        return { result: { status: 200, body: {} } };
+    }
+  };
+
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/v1/agent/channel`, {
+    headers: { authorization: `Bearer ${agent.token}` },
+  });
+  t.teardown(() => socket.terminate());
+  socket.on('error', () => {});
+  socket.on('message', (text) => {
+    const frame = JSON.parse(String(text)) as ControllerFrame;
+    if (frame.type !== 'request') {
+      void sync();
+      return;
+    }
+    socket.send(
+      JSON.stringify({ type: 'response', id: frame.id, ...answer(frame.method, { ...frame.params }) }),
+    );
+  });
+  await once(socket, 'open');
+  socket.send(JSON.stringify({ type: 'hello', host: agent.host, version: '0.1.0' }));
+  await sync();
+  return fake;
+};

@@ -1,0 +1,81 @@
+import type { Problem } from 'documents';
+import { Refusal } from '../../model/refusal.ts';
+import { advanceOperation, startOperation } from '../../store/operations.ts';
+import type { Trx } from '../../store/transaction.ts';
+import { changeWorkflow, claimant, type WorkflowRow } from '../../store/workflows.ts';
+import { ABORTED } from '../engine.ts';
+import { replaceClaim } from './begin.ts';
+import type { ReplaceState } from './state.ts';
+
+const refuse = (message: string, hint: string): Refusal =>
+  new Refusal(409, 'conflict', message, [{ pointer: '', code: 'not-abortable', message, hint }]);
+
+/**
+ * Has a replacement taken back, from any step. Returns the operation that ends when the old router serves again.
+ * @throws {Refusal} 409 when the old router is on its way out already, or others have come into the chain since.
+ */
+export const abortReplacement = async (trx: Trx, row: WorkflowRow): Promise<string> => {
+  const state = JSON.parse(row.state) as ReplaceState;
+  if (row.status === 'aborting') return row.operation_id;
+  if (row.status !== 'running')
+    throw refuse(
+      `The workflow ${row.id} has ended: it ${row.status}`,
+      'Replace the router that serves now, if it is not to stay.',
+    );
+  if (state.retirement !== null && state.retirement.release !== null)
+    throw refuse(
+      `The router ${state.router} is being taken away already`,
+      `Replace ${state.successor} instead: that builds a fresh router, without losing a packet.`,
+    );
+  const claim = replaceClaim(state.network);
+  if (state.drain !== null) await checkAlone(trx, row, state);
+  if (row.claim === null) await changeWorkflow(trx, row.id, { claim });
+  const problem: Problem = {
+    pointer: '',
+    code: ABORTED,
+    message: 'It was aborted on request',
+    hint: `${state.router} serves as before.`,
+  };
+  await advanceOperation(trx, row.operation_id, { state: 'failed', message: problem.message, problem });
+  const operation = (await startOperation(trx, {
+    account: row.account_id,
+    type: `${row.type}-abort`,
+    resource: row.id,
+    waitsFor: [{ workflow: row.id }],
+    message: `The replacement of ${state.router} is taken back from its step ${row.step}`,
+  })) as string;
+  await changeWorkflow(
+    trx,
+    row.id,
+    {
+      status: 'aborting',
+      operation_id: operation,
+      problem: JSON.stringify(problem),
+      next_attempt_at: null,
+    },
+    true,
+  );
+  return operation;
+};
+
+/** After the hand-over the two change places in the chain, which they can only while nobody else is in it. */
+const checkAlone = async (trx: Trx, row: WorkflowRow, state: ReplaceState): Promise<void> => {
+  const other = await claimant(trx, replaceClaim(state.network));
+  if (other !== undefined && other.id !== row.id)
+    throw refuse(
+      `The successor ${state.successor} is being replaced itself, by ${other.id}`,
+      `Abort ${other.id} first.`,
+    );
+  const others = await trx
+    .selectFrom('router')
+    .select('id')
+    .where('network_id', '=', state.network)
+    .where('id', 'not in', [state.router, state.successor ?? state.router])
+    .orderBy('ordinal')
+    .execute();
+  if (others.length > 0)
+    throw refuse(
+      `The hand-over to ${state.successor} is done, and ${others.map(({ id }) => id).join(', ')} still drains behind ${state.router}`,
+      `Replace ${state.successor} instead: that builds a fresh router, without losing a packet. Or wait until ${others[0]?.id} is gone.`,
+    );
+};

@@ -1,0 +1,181 @@
+/** Taking a router away that has handed over: the old one of a replacement, or the new one of a replacement taken back. */
+import { AgentError } from '../../deliver/agent-error.ts';
+import { removeRouter, setNeighbours } from '../../store/router-chain.ts';
+import { findRow, getRow } from '../../store/rows.ts';
+import { done, type Outcome, wait, type Work } from '../step.ts';
+import { copyState, describeCopied } from './copy-state.ts';
+import { hasApplied, hostHas } from './reports.ts';
+import type { Copied, ReplaceState, Retirement, Sessions } from './state.ts';
+
+/** Connections that were half open at the hand-over are complete by then, ms. */
+const LATE_COPY_AFTER = 1000;
+/** Between two questions for the sessions that are left, ms. */
+const ASK_EVERY = 1000;
+const SESSIONS_TIMEOUT = 5000;
+/** Between two copies of what was refused, ms. */
+const COPY_AGAIN = 10_000;
+/** How long a host may refuse the late copy, ms; then the router stays until what it translates has ended, too. */
+const REFUSED_FOR = 60_000;
+
+const retirementOf = (work: Work<ReplaceState>): Retirement => {
+  if (work.state.retirement === null) throw new TypeError('The retirement has not begun');
+  return work.state.retirement;
+};
+
+/** Goes on with a retirement from wherever it is. */
+export const retire = async (
+  work: Work<ReplaceState>,
+  leaving: { readonly router: string; readonly since: number },
+): Promise<Outcome> => {
+  if (work.state.retirement === null)
+    await work.change(async (_trx, state) => {
+      state.retirement = { ...leaving, copy: null, sessions: null, release: null, removal: null };
+    });
+  if (retirementOf(work).removal !== null) return removed(work);
+  const row = await findRow(work.db, 'router', leaving.router);
+  if (row === undefined) return done();
+  if (retirementOf(work).copy === null) {
+    if (work.now() < leaving.since + LATE_COPY_AFTER) return wait(leaving.since + LATE_COPY_AFTER);
+    await copyLate(work, leaving.router, row.newer_id);
+  }
+  if (retirementOf(work).release === null) {
+    await copyRest(work, leaving.router, row.newer_id);
+    const held = await sessionsLeft(work, leaving.router);
+    const { drainDeadline } = work.state;
+    const deadline = drainDeadline === null ? Number.POSITIVE_INFINITY : leaving.since + drainDeadline * 1000;
+    const until = Math.min(deadline, work.now() + ASK_EVERY);
+    if (held && work.now() < deadline) return wait(until);
+    // Only the oldest can go: those before it send what they do not know through this one.
+    if (row.older_id !== null) return wait(work.now() + ASK_EVERY);
+    await letGo(work, leaving.router);
+  }
+  const { release } = retirementOf(work);
+  if (release !== null && !(await hasApplied(work.db, release.router, release.generation))) return wait();
+  await work.change(async (trx, state) => {
+    if (state.retirement !== null) state.retirement.removal = await removeRouter(trx, leaving.router);
+  });
+  return removed(work);
+};
+
+const removed = async (work: Work<ReplaceState>): Promise<Outcome> => {
+  const { removal, router, sessions } = retirementOf(work);
+  if (removal !== null && !(await hostHas(work.db, removal))) return wait();
+  const cut = sessions === null || sessions.local === 0 ? '' : `, ${describeSessions(sessions)} were cut`;
+  return done(`${router} is taken away${cut}`);
+};
+
+/** The next router no longer asks the one that leaves. */
+const letGo = (work: Work<ReplaceState>, router: string): Promise<void> =>
+  work.change(async (trx, state) => {
+    const { newer_id: next } = await getRow(trx, 'router', router);
+    if (next === null || state.retirement === null)
+      throw new TypeError(`${router} has not handed over to anyone`);
+    const generation = await setNeighbours(trx, next, { older: null });
+    state.retirement.release = { router: next, generation };
+  });
+
+/**
+ * Carries over what came to be between the first copy and the hand-over. With it what the router translates is its
+ * neighbour's, too: from here on users have what they asked for, and only sessions that end in the router are left.
+ */
+const copyLate = async (work: Work<ReplaceState>, router: string, next: string | null): Promise<void> => {
+  const copied = next === null ? null : await copyOrGiveUp(work, router, next);
+  const sessions = await askSessions(work, router);
+  await work.change(async (trx, state) => {
+    if (state.retirement === null) return;
+    state.retirement.copy = copied ?? { inserted: 0, present: 0, refused: ['not copied'] };
+    if (sessions !== null) note(work, state, sessions);
+    await work.tell(trx, `retire: ${copied === null ? 'nothing was copied' : describeCopied(copied)}`);
+    if (sessions !== null && sessions.local > 0) {
+      const left = `${router} is kept by ${describeSessions(sessions)}`;
+      const { since } = state.retirement;
+      const until =
+        state.drainDeadline === null
+          ? 'for as long as they last'
+          : `until ${new Date(since + state.drainDeadline * 1000).toISOString()} at the latest`;
+      await work.tell(trx, `retire: ${left}, ${until}`);
+    }
+    await work.release(trx);
+  });
+};
+
+const copyOrGiveUp = async (work: Work<ReplaceState>, from: string, to: string): Promise<Copied | null> => {
+  try {
+    return await copyState(work.link, work.state.host, from, to);
+  } catch (error) {
+    const refused = error instanceof AgentError && error.code === 'AGENT_REFUSED';
+    if (!refused || work.now() < retirementOf(work).since + REFUSED_FOR) throw error;
+    return null;
+  }
+};
+
+/** What was refused is offered again: until its neighbour has it the router cannot go. */
+const copyRest = async (work: Work<ReplaceState>, router: string, next: string | null): Promise<void> => {
+  const { copy } = retirementOf(work);
+  if (next === null || copy === null || copy.refused.length === 0) return;
+  if (work.now() < (work.scratch.get('copied') ?? 0) + COPY_AGAIN) return;
+  work.scratch.set('copied', work.now());
+  try {
+    const copied = await copyState(work.link, work.state.host, router, next);
+    await work.change(async (_trx, state) => {
+      if (state.retirement !== null) state.retirement.copy = copied;
+    });
+  } catch (error) {
+    if (!(error instanceof AgentError)) throw error;
+  }
+};
+
+/** What a router says of the connections it has; null when it does not. */
+const askSessions = async (work: Work<ReplaceState>, router: string): Promise<Sessions | null> => {
+  try {
+    const answer = await work.link.requestRouter(router, {
+      method: 'GET',
+      path: '/v1/handover/sessions',
+      timeout: SESSIONS_TIMEOUT,
+    });
+    if (answer.status !== 200) return null;
+    return { ...(answer.body as Omit<Sessions, 'at'>), at: work.now() };
+  } catch (error) {
+    if (error instanceof AgentError) return null;
+    throw error;
+  }
+};
+
+/** Whether connections would be cut if the router went now. Not known is taken for yes. */
+const sessionsLeft = async (work: Work<ReplaceState>, router: string): Promise<boolean> => {
+  if (work.now() - (work.scratch.get('sessions') ?? 0) < ASK_EVERY - 100) return true;
+  work.scratch.set('sessions', work.now());
+  const sessions = await askSessions(work, router);
+  if (sessions === null) return true;
+  const { copy, sessions: before } = retirementOf(work);
+  // What is translated changes all the time, and is of no matter.
+  const kept = (one: Sessions | null): string => JSON.stringify([one?.local, one?.holders]);
+  if (before === null || kept(before) !== kept(sessions))
+    await work.change(async (_trx, state) => note(work, state, sessions));
+  return sessions.local + onlyHere(copy, sessions) > 0;
+};
+
+/** Connections that the neighbour would not take, or may not have taken. */
+const onlyHere = (copy: Copied | null, { translated }: Sessions): number =>
+  copy !== null && copy.refused.length > 0 ? translated : 0;
+
+const note = (work: Work<ReplaceState>, state: ReplaceState, sessions: Sessions): void => {
+  if (state.retirement === null) return;
+  state.retirement.sessions = sessions;
+  const rest = onlyHere(state.retirement.copy, sessions);
+  const record = state.steps.findLast(({ name }) => name === work.row.step);
+  if (record === undefined) return;
+  record.message = `${state.retirement.router} drains: ${describeSessions(sessions)} left`;
+  if (rest > 0) record.message += `, and up to ${rest} connections that were not carried over`;
+};
+
+const NAMED = 5;
+
+/** `3 sessions (2 of 192.0.2.1 tcp 80, 1 of 192.0.2.7 tcp 80)` */
+export const describeSessions = ({ local, holders }: Sessions): string => {
+  const named = holders
+    .slice(0, NAMED)
+    .map(({ address, port, protocol, count }) => `${count} of ${address} ${protocol} ${port}`);
+  const more = holders.length > NAMED ? ' and others' : '';
+  return `${local} session${local === 1 ? '' : 's'}${named.length === 0 ? '' : ` (${named.join(', ')}${more})`}`;
+};

@@ -1,0 +1,85 @@
+import type { Refusal } from './copy-state.ts';
+import type { WorkflowState } from '../step.ts';
+
+/** What a router told of the connections that would end with it. */
+export interface Sessions {
+  /** Connections that end in the router itself, such as those of its load balancers: nobody else can carry them on. */
+  readonly local: number;
+  /** Connections it only translates: its successor has them too. */
+  readonly translated: number;
+  readonly holders: readonly {
+    readonly address: string;
+    readonly port: number;
+    readonly protocol: string;
+    readonly count: number;
+  }[];
+  /** ms since the epoch. */
+  readonly at: number;
+}
+
+export interface Copied {
+  readonly inserted: number;
+  readonly present: number;
+  readonly refused: readonly Refusal[];
+}
+
+/** How a router that has handed over is taken away. */
+export interface Retirement {
+  readonly router: string;
+  /** When it handed over, ms since the epoch. */
+  readonly since: number;
+  /** Late copy of what it held; null: not yet. */
+  copy: Copied | null;
+  sessions: Sessions | null;
+  /** The next router's document from which on it is no longer asked. */
+  release: { readonly router: string; readonly generation: number } | null;
+  removal: { readonly host: string; readonly generation: number } | null;
+}
+
+/** State of a workflow `router.replace`. */
+export interface ReplaceState extends WorkflowState {
+  /** The router that is replaced. */
+  readonly router: string;
+  readonly host: string;
+  readonly network: string;
+  /** How long a successor may take to be ready, ms. */
+  readonly readyWithin: number;
+  /** How long the old one may keep sessions alive, seconds; null: as long as there are any. */
+  readonly drainDeadline: number | null;
+  successor: string | null;
+  /** When the successor has to be ready, ms since the epoch. */
+  readyBy: number | null;
+  /** Generation of the host that has the successor. */
+  hostGeneration: number | null;
+  copied: Copied | null;
+  /** The hand-over: generation of the old router's document, and when it was reported to be in force. */
+  drain: { readonly generation: number; at: number | null } | null;
+  flip: { readonly host: string; readonly generation: number } | null;
+  flipBack: { readonly host: string; readonly generation: number } | null;
+  /** Taking the hand-over back: first the old router asks the successor, then the successor hands back. */
+  handBack: { readonly old: number; successor: number | null; since: number } | null;
+  retirement: Retirement | null;
+}
+
+export const newReplaceState = (
+  given: Pick<ReplaceState, 'router' | 'host' | 'network' | 'drainDeadline' | 'readyWithin'>,
+): ReplaceState => ({
+  ...given,
+  steps: [],
+  attempts: 0,
+  successor: null,
+  readyBy: null,
+  hostGeneration: null,
+  copied: null,
+  drain: null,
+  flip: null,
+  flipBack: null,
+  handBack: null,
+  retirement: null,
+});
+
+/** The successor's id, in steps that come after it was made. */
+export const successorOf = (state: Readonly<ReplaceState>): string => {
+  if (state.successor === null) throw new TypeError('The successor is made by the step before');
+  return state.successor;
+};

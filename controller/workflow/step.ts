@@ -1,0 +1,89 @@
+import type { Problem } from 'documents';
+import type { RouterRequest, RouterAnswer } from '../deliver/delivery.ts';
+import type { WorkflowRow } from '../store/workflows.ts';
+import type { Db, Trx } from '../store/transaction.ts';
+
+/** What steps reach the world through: requests to host agents. @see Delivery */
+export interface WorkflowLink {
+  requestRouter(routerId: string, request: RouterRequest): Promise<RouterAnswer>;
+  copyState(hostId: string, from: string, to: string): Promise<unknown>;
+}
+
+/** When a step was begun, ended, and taken back, ms since the epoch. */
+export interface StepRecord {
+  readonly name: string;
+  readonly startedAt: number;
+  endedAt: number | null;
+  undoneAt: number | null;
+  /** What it came to, for people. */
+  message: string;
+}
+
+/** What the engine keeps in every workflow's state, besides what the workflow's own steps do. */
+export interface WorkflowState {
+  steps: StepRecord[];
+  /** How often the present step failed in a row. */
+  attempts: number;
+}
+
+/** How far a step got. A step is asked again from its beginning whenever there is news. */
+export type Outcome =
+  | { readonly kind: 'done'; readonly message?: string }
+  /** Something has to be reported first. `until` (ms since the epoch): ask again then, whatever happens. */
+  | { readonly kind: 'wait'; readonly until?: number }
+  /** It cannot be done: everything is taken back. */
+  | { readonly kind: 'failed'; readonly problem: Problem };
+
+export const done = (message?: string): Outcome => ({
+  kind: 'done',
+  ...(message === undefined ? {} : { message }),
+});
+export const wait = (until?: number): Outcome => ({
+  kind: 'wait',
+  ...(until === undefined ? {} : { until }),
+});
+export const failed = (problem: Problem): Outcome => ({ kind: 'failed', problem });
+
+/** One workflow at one step, as the step sees it. */
+export interface Work<State extends WorkflowState> {
+  /** As it was read last. */
+  readonly row: WorkflowRow;
+  readonly state: Readonly<State>;
+  readonly db: Db;
+  readonly link: WorkflowLink;
+  /** Values that may be lost at any time, such as when something was last asked. */
+  readonly scratch: Map<string, number>;
+  now(): number;
+  /**
+   * Does one thing in one transaction together with the note of it: what `change` does to `state` is kept with what it
+   * does to the rows. Nothing happens when somebody else moved the workflow meanwhile. @throws {Superseded}
+   */
+  change<T>(change: (trx: Trx, state: State) => Promise<T>): Promise<T>;
+  /** Adds a step to the operation, if it still runs. */
+  tell(trx: Trx, message: string): Promise<void>;
+  /** Ends the operation well, and lets the next workflow of its kind begin; what is left to do goes on. */
+  release(trx: Trx): Promise<void>;
+}
+
+/** One step of a workflow. Both ways can be asked any number of times, and go on where they were. */
+export interface Step<State extends WorkflowState> {
+  readonly name: string;
+  run(work: Work<State>): Promise<Outcome>;
+  /** Takes back what `run` did, however far it got. May not fail, only wait. */
+  undo(work: Work<State>): Promise<Outcome>;
+}
+
+export interface WorkflowType<State extends WorkflowState> {
+  readonly type: string;
+  readonly steps: readonly Step<State>[];
+}
+
+/** Somebody else, such as a request to abort, moved the workflow while a step was at work. */
+export class Superseded extends Error {
+  readonly code = 'SUPERSEDED';
+
+  constructor(id: string) {
+    super(`The workflow ${id} was moved on`);
+    this.name = 'Superseded';
+  }
+}
