@@ -78,6 +78,9 @@ export const bundleRouter = async (): Promise<string> => {
     target: 'node24',
     format: 'esm',
     minifySyntax: true,
+    // What is in the text of a program is in the memory of every router. Lines stay short enough to be found again.
+    minifyWhitespace: true,
+    lineLimit: 160,
     legalComments: 'none',
     external: ['koffi'],
     // CommonJS packages inside ask for `require`.

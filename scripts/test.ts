@@ -25,8 +25,7 @@ for await (const line of createInterface({ input: ava.stdout })) {
   const result = /^(not )?ok \d+ - (.*)$/.exec(line);
   if (result === null) {
     // The indented YAML behind a failure says what went wrong; the plan and the version line say nothing to people.
-    if (!/^(TAP version|\d+\.\.\d+|#)/.test(line) && line.trim() !== '')
-      console.log(`    ${line}`);
+    if (!/^(TAP version|\d+\.\.\d+|#)/.test(line) && line.trim() !== '') console.log(`    ${line}`);
     continue;
   }
   const title = result[2] ?? '';

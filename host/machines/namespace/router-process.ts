@@ -34,9 +34,11 @@ export const routerProcess = (
       env: {
         PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
         LC_ALL: 'C',
-        // Each thread of the pool and each arena of malloc costs memory in every router.
+        // Each thread of the pool and each arena of malloc costs memory in every router (mallopt(3)).
         UV_THREADPOOL_SIZE: '2',
-        MALLOC_ARENA_MAX: '2',
+        MALLOC_ARENA_MAX: '1',
+        // Larger blocks go back to the system when they are freed: those of a start would stay for ever.
+        MALLOC_MMAP_THRESHOLD_: '65536',
         // Where Node keeps compiled code of the bundle from one start to the next: shared by all routers of this state.
         NODE_COMPILE_CACHE: join(directory, '..', '..', 'compile-cache'),
       },
