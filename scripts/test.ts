@@ -1,12 +1,18 @@
 /**
  * Runs the tests and ends with the line `N passed, N failed, N skipped`. Arguments are passed to ava (files, --match).
  * What a test run leaves behind on the machine (namespaces, processes in them) counts as a failed test.
+ *
+ * The tests use real kernels, daemons and clocks, several files at a time on few processors. A file with failures is run
+ * once more by itself at the end: what fails again has failed; what passes alone is counted as passed and listed as
+ * unsteady, for somebody to look at.
  */
 import { spawn } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
 const NAMESPACES = '/run/netns';
+/** More failing files than this are no unsteadiness. */
+const MOST_AGAIN = 4;
 
 const testNamespaces = (): ReadonlySet<string> => {
   try {
@@ -16,44 +22,89 @@ const testNamespaces = (): ReadonlySet<string> => {
   }
 };
 
-const count = { passed: 0, failed: 0, skipped: 0 };
+interface Outcome {
+  readonly passed: readonly string[];
+  readonly failed: readonly string[];
+  readonly skipped: number;
+  readonly exitCode: number;
+}
+
+/** Runs ava, passing on what it says line by line. */
+const run = async (args: readonly string[]): Promise<Outcome> => {
+  const passed: string[] = [];
+  const failed: string[] = [];
+  let skipped = 0;
+  const ava = spawn('ava', ['--tap', ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = new Promise<number>((resolve) => {
+    ava.once('exit', (code) => resolve(code ?? 1));
+  });
+  for await (const line of createInterface({ input: ava.stdout })) {
+    const result = /^(not )?ok \d+ - (.*)$/.exec(line);
+    if (result === null) {
+      // The indented YAML behind a failure says what went wrong; the plan and the version line say nothing to people.
+      if (!/^(TAP version|\d+\.\.\d+|#)/.test(line) && line.trim() !== '') console.log(`    ${line}`);
+      continue;
+    }
+    const title = result[2] ?? '';
+    if (/# (SKIP|TODO)/i.test(title)) {
+      skipped += 1;
+      console.log(`skip  ${title.replace(/ # (SKIP|TODO)/i, '')}`);
+    } else if (result[1] === undefined) {
+      passed.push(title);
+      console.log(`ok    ${title}`);
+    } else {
+      failed.push(title);
+      console.log(`FAIL  ${title}`);
+    }
+  }
+  return { passed, failed, skipped, exitCode: await ended };
+};
+
+/** The file of a test, from the title of a run of all files: `host › test › routers › a guest joins`; null if it has none. */
+const fileOf = (title: string): string | null => {
+  const parts = title.split(' › ');
+  for (let length = parts.length - 1; length > 0; length -= 1) {
+    const file = `${parts.slice(0, length).join('/')}.test.ts`;
+    if (existsSync(file)) return file;
+  }
+  return null;
+};
+
 const before = testNamespaces();
 const started = performance.now();
+const first = await run(process.argv.slice(2));
+let passed = first.passed.length;
+let failed = first.failed.length;
+const unsteady: string[] = [];
 
-const ava = spawn('ava', ['--tap', ...process.argv.slice(2)], { stdio: ['ignore', 'pipe', 'inherit'] });
-for await (const line of createInterface({ input: ava.stdout })) {
-  const result = /^(not )?ok \d+ - (.*)$/.exec(line);
-  if (result === null) {
-    // The indented YAML behind a failure says what went wrong; the plan and the version line say nothing to people.
-    if (!/^(TAP version|\d+\.\.\d+|#)/.test(line) && line.trim() !== '') console.log(`    ${line}`);
-    continue;
-  }
-  const title = result[2] ?? '';
-  if (/# (SKIP|TODO)/i.test(title)) {
-    count.skipped += 1;
-    console.log(`skip  ${title.replace(/ # (SKIP|TODO)/i, '')}`);
-  } else if (result[1] === undefined) {
-    count.passed += 1;
-    console.log(`ok    ${title}`);
-  } else {
-    count.failed += 1;
-    console.log(`FAIL  ${title}`);
+const files = new Map<string, string[]>();
+for (const title of first.failed) {
+  const file = fileOf(title);
+  if (file !== null) files.set(file, [...(files.get(file) ?? []), title]);
+}
+if (files.size > 0 && files.size <= MOST_AGAIN) {
+  for (const [file, titles] of files) {
+    console.log(`\nonce more, alone: ${file}`);
+    const again = await run([file]);
+    for (const title of titles) {
+      const failedAgain = again.failed.some((other) => title.endsWith(other));
+      if (failedAgain || !again.passed.some((other) => title.endsWith(other))) continue;
+      unsteady.push(title);
+      passed += 1;
+      failed -= 1;
+    }
   }
 }
-const exitCode = await new Promise<number>((resolve) => {
-  if (ava.exitCode !== null) resolve(ava.exitCode);
-  ava.once('exit', (code) => resolve(code ?? 1));
-});
-
+if (first.exitCode !== 0 && first.failed.length === 0) {
+  failed += 1;
+  console.log(`FAIL  ava ended with exit code ${first.exitCode}`);
+}
 const left = [...testNamespaces()].filter((name) => !before.has(name));
 if (left.length > 0) {
-  count.failed += 1;
+  failed += 1;
   console.log(`FAIL  the tests left network namespaces behind: ${left.join(', ')}`);
 }
-if (exitCode !== 0 && count.failed === 0) {
-  count.failed += 1;
-  console.log(`FAIL  ava ended with exit code ${exitCode}`);
-}
+for (const title of unsteady) console.log(`unsteady: failed among others, passed alone: ${title}`);
 console.log(`\n${((performance.now() - started) / 1000).toFixed(0)} s`);
-console.log(`${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped`);
-process.exitCode = count.failed === 0 ? 0 : 1;
+console.log(`${passed} passed, ${failed} failed, ${first.skipped} skipped`);
+process.exitCode = failed === 0 ? 0 : 1;
