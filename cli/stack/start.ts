@@ -1,7 +1,8 @@
 /** Starts controller and host agent on this machine, with a zone and this host registered, and keeps them running. */
+import { randomUUID } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { Client, type Resource } from '../client.ts';
 import { CliError, findConnection, readStackFile } from '../connection.ts';
 import { keepRunning } from './program.ts';
@@ -95,24 +96,42 @@ const ensureZone = async (client: Client): Promise<Resource> => {
   return zones[0] ?? (await client.post('/v1/zones', { name: 'zone-1' }));
 };
 
-/** Registers this machine as a host once; its token stays in host/host.json. */
+/** What this machine asks to be registered as, decided once: a start that died before it had the answer asks for the same. */
+interface Joining {
+  readonly key: string;
+  readonly name: string;
+}
+
+const joiningOf = async (client: Client, file: string): Promise<Joining> => {
+  if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8')) as Joining;
+  const base =
+    hostname()
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9-]/g, '-')
+      .replaceAll(/^-+|-+$/g, '')
+      .slice(0, 40) || 'host';
+  const taken = (await client.list('/v1/hosts')).some((host) => host['name'] === base);
+  const joining = { key: randomUUID(), name: taken ? `${base}-${Date.now() % 100_000}` : base };
+  writeFileAtomic(file, JSON.stringify(joining));
+  return joining;
+};
+
+/**
+ * Registers this machine as a host once; its token stays in host/host.json. The request carries an Idempotency-Key that is
+ * on disk before it is sent: one that was answered to a process that died is answered alike again, token and all.
+ */
 const ensureHost = async (client: Client, url: string, zone: string, hostFile: string): Promise<string> => {
   if (existsSync(hostFile)) {
     const { id, token } = JSON.parse(readFileSync(hostFile, 'utf8')) as { id: string; token: string };
     writeFileAtomic(hostFile, JSON.stringify({ id, token, controller: url }));
     return id;
   }
-  const name =
-    hostname()
-      .toLowerCase()
-      .replaceAll(/[^a-z0-9-]/g, '-')
-      .replaceAll(/^-+|-+$/g, '')
-      .slice(0, 40) || 'host';
-  const taken = (await client.list('/v1/hosts')).some((host) => host['name'] === name);
-  const host = await client.post<Resource & { token: string }>('/v1/hosts', {
-    zone,
-    name: taken ? `${name}-${Date.now() % 100_000}` : name,
-  });
+  const { key, name } = await joiningOf(client, join(dirname(hostFile), 'joining.json'));
+  const host = await client.post<Resource & { token: string }>(
+    '/v1/hosts',
+    { zone, name },
+    { headers: { 'idempotency-key': key } },
+  );
   writeFileAtomic(hostFile, JSON.stringify({ id: host.id, token: host.token, controller: url }));
   return host.id;
 };

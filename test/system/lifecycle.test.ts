@@ -1,6 +1,7 @@
 /** Networks run while they have guests, everything freed can be had again, and nothing is left when a stack is destroyed. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'ava';
 import { startTestStack } from './stack.ts';
 import { makeTenant } from './tenant.ts';
@@ -75,6 +76,22 @@ test.serial('guests of one network reach each other, guests of another do not', 
       await ping(one.guests[0].id, third['address']),
       0,
       'the same prefix, another segment: nobody answers',
+    );
+  } finally {
+    await stack.destroy();
+  }
+});
+
+test.serial('a start that died before it wrote down who it is becomes the same host again', async (t) => {
+  const stack = await startTestStack(`svt${process.pid}`);
+  try {
+    const { host } = stack.stack();
+    rmSync(join(stack.state, 'host/host.json'));
+    await stack.restart();
+    t.is(stack.stack().host, host);
+    t.deepEqual(
+      (await stack.client().list('/v1/hosts')).map(({ id }) => id),
+      [host],
     );
   } finally {
     await stack.destroy();
