@@ -4,7 +4,8 @@
  *
  * The tests use real kernels, daemons and clocks, several files at a time on few processors. A file with failures is run
  * once more by itself at the end: what fails again has failed; what passes alone is counted as passed and listed as
- * unsteady, for somebody to look at. Files that count lost packets get no second try: loss is not noise.
+ * unsteady, for somebody to look at. In files that count lost packets a failed assertion gets no second try, for loss is
+ * not noise; what threw before it could count does.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
@@ -29,6 +30,8 @@ const testNamespaces = (): ReadonlySet<string> => {
 interface Outcome {
   readonly passed: readonly string[];
   readonly failed: readonly string[];
+  /** Those of `failed` that ended with an error and not with an assertion. */
+  readonly thrown: ReadonlySet<string>;
   readonly skipped: number;
   readonly exitCode: number;
 }
@@ -37,6 +40,7 @@ interface Outcome {
 const run = async (args: readonly string[]): Promise<Outcome> => {
   const passed: string[] = [];
   const failed: string[] = [];
+  const thrown = new Set<string>();
   let skipped = 0;
   const ava = spawn('ava', ['--tap', ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = new Promise<number>((resolve) => {
@@ -47,6 +51,10 @@ const run = async (args: readonly string[]): Promise<Outcome> => {
     if (result === null) {
       // The indented YAML behind a failure says what went wrong; the plan and the version line say nothing to people.
       if (!/^(TAP version|\d+\.\.\d+|#)/.test(line) && line.trim() !== '') console.log(`    ${line}`);
+      const last = failed.at(-1);
+      if (last !== undefined && /Rejected promise returned by test|Error thrown in test/.test(line)) {
+        thrown.add(last);
+      }
       continue;
     }
     const title = result[2] ?? '';
@@ -61,7 +69,7 @@ const run = async (args: readonly string[]): Promise<Outcome> => {
       console.log(`FAIL  ${title}`);
     }
   }
-  return { passed, failed, skipped, exitCode: await ended };
+  return { passed, failed, thrown, skipped, exitCode: await ended };
 };
 
 /** The file of a test, from the title of a run of all files: `host › test › routers › a guest joins`; null if it has none. */
@@ -84,7 +92,8 @@ const unsteady: string[] = [];
 const files = new Map<string, string[]>();
 for (const title of first.failed) {
   const file = fileOf(title);
-  if (file !== null && !COUNTS_LOSS.test(file)) files.set(file, [...(files.get(file) ?? []), title]);
+  if (file !== null && (first.thrown.has(title) || !COUNTS_LOSS.test(file)))
+    files.set(file, [...(files.get(file) ?? []), title]);
 }
 if (files.size > 0 && files.size <= MOST_AGAIN) {
   for (const [file, titles] of files) {

@@ -132,11 +132,14 @@ const picture = (rig: Rig, routers: readonly number[]) => {
 
 /** Pids of the daemons of a router; more than one would be too many. */
 const daemonsOf = (rig: Rig, number: number): readonly number[] =>
-  rig
-    .processesIn(rig.namespaceOf(number, 'rtr'))
-    .filter((pid) =>
-      readFileSync(`/proc/${pid}/cmdline`, 'utf8').endsWith(`routers/${idOf('rtr', number)}\0`),
-    );
+  rig.processesIn(rig.namespaceOf(number, 'rtr')).filter((pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8').endsWith(`routers/${idOf('rtr', number)}\0`);
+    } catch {
+      // It ended after it was listed.
+      return false;
+    }
+  });
 
 test.serial('killed at any moment of build, flip and removal, the next agent gets there', async (t) => {
   const rig = await rigWith(t, 3);

@@ -168,9 +168,14 @@ export class Lab {
     const pid = this.#daemon?.pid;
     if (pid === undefined) return [];
     const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean);
-    return children
-      .map(Number)
-      .filter((child) => readFileSync(`/proc/${child}/cmdline`, 'utf8').includes('helper'));
+    return children.map(Number).filter((child) => {
+      try {
+        return readFileSync(`/proc/${child}/cmdline`, 'utf8').includes('helper');
+      } catch {
+        // It ended after it was listed.
+        return false;
+      }
+    });
   }
 
   /** Another machine behind another leg of the router: made now, removed with the lab. */
