@@ -1,5 +1,6 @@
 /** What workflows mean for the routers they work on. */
 import type { Condition } from 'documents';
+import type { Role } from '../store/router-chain.ts';
 import type { Db } from '../store/transaction.ts';
 import { openWorkflows } from '../store/workflows.ts';
 import { describeSessions } from '../workflow/replace/retirement.ts';
@@ -9,7 +10,7 @@ import { isoTime } from './schemas.ts';
 interface Place {
   readonly id: string;
   readonly network_id: string;
-  readonly role: 'active' | 'successor' | 'draining';
+  readonly role: Role;
   readonly generation: number;
   readonly created_at: number;
 }
@@ -62,6 +63,7 @@ const conditionsOf = (
   ];
   switch (router.role) {
     case 'active':
+    case 'standby':
       return [];
     case 'successor':
       return say(

@@ -21,7 +21,10 @@ export type IdPrefix =
   | 'mem'
   | 'op'
   | 'wf'
-  | 'evt';
+  | 'evt'
+  | 'bdl'
+  | 'run'
+  | 'prb';
 
 const ALPHABET = '0123456789abcdefghijklmnopqrstuvwxyz';
 

@@ -14,7 +14,7 @@ export interface HostGeneration {
   readonly generation: number;
 }
 
-export type Role = 'active' | 'successor' | 'draining';
+export type Role = 'active' | 'successor' | 'draining' | 'standby';
 
 /** Sets what a router's document says of its neighbours. Returns the document's generation, the present one if nothing changed. */
 export const setNeighbours = async (

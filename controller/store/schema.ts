@@ -14,6 +14,7 @@ export interface Database {
   network_offering: NetworkOfferingTable;
   network: NetworkTable;
   router: RouterTable;
+  router_bundle: RouterBundleTable;
   instance: InstanceTable;
   port: PortTable;
   firewall_rule: FirewallRuleTable;
@@ -105,6 +106,8 @@ export interface NetworkOfferingTable extends Row {
   egress_default: 'allow' | 'deny';
   persistent: number;
   state: 'enabled' | 'disabled';
+  /** Most memory of a router's daemon, bytes; null: as the host has it. */
+  router_memory: Generated<number | null>;
 }
 
 export interface NetworkTable extends Row {
@@ -124,6 +127,8 @@ export interface NetworkTable extends Row {
   public_mac: string;
   /** When the last guest left, ms; the network is shut down some time after. */
   idle_since: number | null;
+  /** Whether a standby router stands beside the active one. */
+  redundant: Generated<0 | 1>;
 }
 
 export interface RouterTable extends Row {
@@ -136,11 +141,34 @@ export interface RouterTable extends Row {
   /** Place in the chain of the network's routers: the oldest has the least. */
   ordinal: Generated<number>;
   /** Exactly one router of a network is active: frames for the network's MACs go to it. */
-  role: Generated<'active' | 'successor' | 'draining'>;
+  role: Generated<'active' | 'successor' | 'draining' | 'standby'>;
   /** Next in the chain, as its document says: where packets that it has no connection for go first. */
   older_id: Generated<string | null>;
   /** Next in the chain: where they go otherwise. With one the router takes no new connections. */
   newer_id: Generated<string | null>;
+  /** A router further down the chain that may send to this one already (or still): a link its document only receives on. */
+  heard_older_id: Generated<string | null>;
+  /** The same further up. */
+  heard_newer_id: Generated<string | null>;
+  /** What it is to run; null: what its host came with. */
+  bundle_id: Generated<string | null>;
+  /** Most memory of its daemon's heap, bytes; null: as the host has it. Fixed when it is made. */
+  memory: Generated<number | null>;
+}
+
+/** A router program, as it was uploaded. */
+export interface RouterBundleTable extends Row {
+  /** Version it says it is. */
+  bundle_version: string;
+  /** SHA-256 of the file, hexadecimal. */
+  checksum: string;
+  /** Which key signed it: SHA-256 of the public key, hexadecimal, 16 digits. */
+  key_id: string;
+  /** Bytes. */
+  size: number;
+  content: Buffer;
+  /** Exactly one bundle, once there is any, is what routers are to run. */
+  is_default: Generated<0 | 1>;
 }
 
 export interface InstanceTable extends Row {

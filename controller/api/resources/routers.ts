@@ -15,9 +15,9 @@ import type { Kind } from '../kind.ts';
 import { problems, requireAdmin } from '../conventions.ts';
 import { Id, Ip, isoTime, numberOrNull, oneOf, resourceSchema, textOrNull } from '../schemas.ts';
 
-const role = oneOf(['active', 'successor', 'draining'], {
+const role = oneOf(['active', 'successor', 'draining', 'standby'], {
   description:
-    'active: serves the network. successor: stands ready to. draining: handed over, and keeps its sessions.',
+    'active: serves the network. successor: stands ready to. draining: handed over, and keeps its sessions. standby: takes over should the active one die.',
 });
 
 const Router = resourceSchema('Router', 'The virtual router of a network.', {

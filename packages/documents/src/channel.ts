@@ -20,8 +20,33 @@ export type ControllerFrame =
 /**
  * `router`: passes an HTTP request on to a router daemon. `status`: report at once. `copy-state`: carries connections,
  * neighbours and leases from one router of this host to another: params `{from, to}`, result what the receiver took.
+ * `restart-daemon`: ends the daemon of a router that does not answer and starts it anew; packets do not notice: params
+ * `{router}`. `probe-reading`: what a probe measured: params `{probe, from, to}` (ms since the epoch), result
+ * {@link ProbeReading}.
  */
-export type RequestMethod = 'router' | 'status' | 'copy-state';
+export type RequestMethod = 'router' | 'status' | 'copy-state' | 'restart-daemon' | 'probe-reading';
+
+/** One kind of measurement over some time. Times in µs. */
+export interface Measured {
+  readonly sent: number;
+  /** Not answered within a second. */
+  readonly lost: number;
+  /** Answered twice. */
+  readonly doubled: number;
+  readonly p50: number | null;
+  readonly p99: number | null;
+  readonly longest: number | null;
+}
+
+/** What a probe measured in a window; what was sent in its last second is waited for. */
+export interface ProbeReading {
+  /** Datagrams to the outside and back. */
+  readonly datagrams: Measured;
+  /** Connections to the outside, opened anew each time. */
+  readonly connections: Measured;
+  /** Names asked of the router. */
+  readonly names: Measured;
+}
 
 export type AgentFrame =
   | { readonly type: 'hello'; readonly host: string; readonly version: string }

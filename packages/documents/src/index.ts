@@ -1,9 +1,19 @@
-export type { AgentFrame, ControllerFrame, RequestMethod } from './channel.ts';
+export { BundleName } from './bundle-name.ts';
+export type { AgentFrame, ControllerFrame, Measured, ProbeReading, RequestMethod } from './channel.ts';
 export { checker } from './checker.ts';
 export { Condition } from './condition.ts';
 export { formatExamples, formats, isDomain, isHostname } from './formats.ts';
-export { FdbEntry, HostDocument, Machine, MachineLink, Segment, SegmentPort } from './host/document.ts';
-export { HostStatus, MachineStatus } from './host/status.ts';
+export {
+  FdbEntry,
+  HostDocument,
+  Machine,
+  MachineLink,
+  Probe,
+  Segment,
+  SegmentPort,
+  Standby,
+} from './host/document.ts';
+export { Failover, HostStatus, MachineStatus, StandbyStatus } from './host/status.ts';
 export { verifyHostDocument } from './host/verify.ts';
 export type { Problem } from './problem.ts';
 export { applyRouterDocumentChange, changeCollection } from './router/apply-change.ts';

@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox';
-import { DeviceName, Generation, Hostname, Id, Ip, Mac, Mtu } from '../scalars.ts';
+import { BundleName } from '../bundle-name.ts';
+import { DeviceName, Generation, Hostname, Id, InterfaceAddress, Ip, Mac, Mtu } from '../scalars.ts';
 
 /** One layer-2 network on this host: a bridge, and later its tunnel or VLAN to other hosts. */
 export const Segment = Type.Object(
@@ -60,14 +61,30 @@ export const FdbEntry = Type.Object(
 );
 export type FdbEntry = Static<typeof FdbEntry>;
 
-/** A virtual router or a guest, as the driver has to run it. */
+/** A virtual router, a guest, or an end of measurements, as the driver has to run it. */
 export const Machine = Type.Object(
   {
     id: Id,
-    kind: Type.Union([Type.Literal('router'), Type.Literal('guest')]),
+    kind: Type.Union([Type.Literal('router'), Type.Literal('guest'), Type.Literal('probe')]),
     driver: Type.Literal('namespace'),
     hostname: Hostname,
     state: Type.Union([Type.Literal('running'), Type.Literal('stopped')]),
+    bundle: Type.Optional(BundleName),
+    memory: Type.Optional(
+      Type.Integer({
+        description:
+          "Most memory a router's daemon may use for its heap, bytes. Taken when the machine is made; without it the driver's own.",
+        minimum: 32 * 1024 * 1024,
+        maximum: 64 * 1024 * 1024 * 1024,
+      }),
+    ),
+    addresses: Type.Optional(
+      Type.Array(InterfaceAddress, {
+        description: 'Addresses of a probe, one for each of its ports in order of their device.',
+        maxItems: 4,
+      }),
+    ),
+    gateway: Type.Optional(Ip),
   },
   { additionalProperties: false },
 );
@@ -83,6 +100,32 @@ export const MachineLink = Type.Object(
 );
 export type MachineLink = Static<typeof MachineLink>;
 
+/** Two routers with one document: when the first dies its host cuts it off and has the other take over, by itself. */
+export const Standby = Type.Object(
+  { id: Id, router: Id, standby: Id },
+  { additionalProperties: false, description: 'id: that of the standby.' },
+);
+export type Standby = Static<typeof Standby>;
+
+/**
+ * Something to measure through a router: from a probe inside its network to one outside, and the name service of the router.
+ * Datagrams are echoed, connections are opened and closed, names are asked for; see {@link ProbeReading}.
+ */
+export const Probe = Type.Object(
+  {
+    id: Id,
+    inside: Id,
+    outside: Id,
+    target: Type.Union([Ip, Type.Null()], {
+      description: 'Address of the outside machine that the inside one sends to; null: not measured.',
+    }),
+    dns: Type.Union([Ip, Type.Null()], { description: 'Name server to ask; null: not measured.' }),
+    rate: Type.Integer({ description: 'Datagrams a second.', minimum: 1, maximum: 1000 }),
+  },
+  { additionalProperties: false },
+);
+export type Probe = Static<typeof Probe>;
+
 /** The whole wanted state of one host. Items of every collection are in ascending order of `id`. */
 export const HostDocument = Type.Object(
   {
@@ -94,6 +137,8 @@ export const HostDocument = Type.Object(
     fdb: Type.Array(FdbEntry, { maxItems: 262_144 }),
     machines: Type.Array(Machine, { maxItems: 16_384 }),
     links: Type.Optional(Type.Array(MachineLink, { maxItems: 16_384 })),
+    standbys: Type.Optional(Type.Array(Standby, { maxItems: 16_384 })),
+    probes: Type.Optional(Type.Array(Probe, { maxItems: 4096 })),
   },
   { $id: 'HostDocument', additionalProperties: false },
 );

@@ -62,5 +62,17 @@ export const verifyHostDocument = (value: unknown): Problem[] => {
         problems.push(missing(`/links/${index}/ends/${side}/machine`, 'machine', end.machine));
     }
   }
+  const standbys = document.standbys ?? [];
+  problems.push(...orderingProblems('/standbys', standbys));
+  for (const [index, pair] of standbys.entries())
+    for (const side of ['router', 'standby'] as const)
+      if (!machines.has(pair[side]))
+        problems.push(missing(`/standbys/${index}/${side}`, 'machine', pair[side]));
+  const probes = document.probes ?? [];
+  problems.push(...orderingProblems('/probes', probes));
+  for (const [index, probe] of probes.entries())
+    for (const side of ['inside', 'outside'] as const)
+      if (!machines.has(probe[side]))
+        problems.push(missing(`/probes/${index}/${side}`, 'machine', probe[side]));
   return problems;
 };

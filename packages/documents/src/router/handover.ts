@@ -16,6 +16,12 @@ export const HandoverLink = Type.Object(
     address: InterfaceAddress,
     peer: Ipv4,
     peerMac: Mac,
+    receiveOnly: Type.Optional(
+      Type.Boolean({
+        description:
+          'True: what comes in over it is taken, nothing is sent. So a chain is joined around a router that leaves from its middle without losing what is on its way. Default false.',
+      }),
+    ),
   },
   { additionalProperties: false },
 );

@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox';
+import { BundleName } from '../bundle-name.ts';
 import { Condition } from '../condition.ts';
 import { Generation, Id } from '../scalars.ts';
 
@@ -42,6 +43,7 @@ export const RouterStatus = Type.Object(
       minimum: 0,
     }),
     version: Type.String({ description: 'Version of the daemon.' }),
+    bundle: Type.Optional(BundleName),
     startedAt: Type.Integer({ description: 'When the daemon started, ms since the epoch.', minimum: 0 }),
     conditions: Type.Array(Condition),
     health: Type.Array(HealthCheck),
