@@ -152,6 +152,28 @@ export const encodeInsert = (entry: ConntrackEntry): Buffer => {
   return writer.finish();
 };
 
+/** Status bits that a change may set; that the entry is confirmed has to be said again, and nothing else may differ. */
+const CHANGEABLE = IPS_SEEN_REPLY | IPS_ASSURED;
+
+/**
+ * A change of an entry that is there: what is left of its time, its status, mark and TCP state. Its translation cannot be
+ * changed, and the kernel refuses a message that speaks of it at all (`ctnetlink_change_conntrack`).
+ */
+export const encodeUpdate = (entry: ConntrackEntry): Buffer => {
+  const writer = conntrackMessage(
+    CT_NEW,
+    NLM_F_REQUEST | NLM_F_ACK,
+    familyOf(ipBytes(entry.original.source)),
+  );
+  tupleAttributes(writer, CTA.TUPLE_ORIG, entry.original);
+  writer.attributeU32BE(CTA.STATUS, (entry.status & CHANGEABLE) | IPS_CONFIRMED);
+  writer.attributeU32BE(CTA.TIMEOUT, entry.timeout);
+  writer.attributeU32BE(CTA.MARK, entry.mark);
+  if (entry.tcp !== undefined) tcpAttributes(writer, entry.tcp);
+  if (entry.zone !== 0) writer.attributeU16BE(CTA.ZONE, entry.zone);
+  return writer.finish();
+};
+
 /** The message that names one entry, to read or to delete it; the id, when known, spares a later entry of the same tuple. */
 export const encodeByTuple = (
   type: number,
@@ -310,6 +332,13 @@ const decodeCounters = (counters: Attributes | undefined): ConntrackCounters => 
   packets: counters?.u64BE(1) ?? 0n,
   bytes: counters?.u64BE(2) ?? 0n,
 });
+
+/** State of a TCP entry, undefined for others: read without the rest, which is most of the work. */
+export const decodeTcpState = (message: ReceivedMessage): TcpState | undefined => {
+  const all = new Attributes(message.buffer, message.start + 4, message.end);
+  const state = all.nested(CTA.PROTOINFO)?.nested(1)?.u8(1);
+  return state === undefined ? undefined : tcpStates[state];
+};
 
 /** Reads an entry from an answer or a notification; undefined for other messages. */
 export const decodeConntrack = (message: ReceivedMessage): ConntrackEntry | undefined => {

@@ -57,6 +57,9 @@ export interface ConntrackEntry {
   readonly id?: number;
 }
 
+/** What names an entry; the id, when it is known, spares a later one of the same tuple. */
+export type ConntrackName = Pick<ConntrackEntry, 'original' | 'zone' | 'id'>;
+
 export const IPS_EXPECTED = 0x1;
 export const IPS_SEEN_REPLY = 0x2;
 export const IPS_ASSURED = 0x4;
@@ -137,6 +140,8 @@ export interface ConntrackFilter {
   readonly zone?: number | undefined;
   /** Only entries whose source (`source`) or destination is translated, or that are not (`none`). */
   readonly translated?: 'source' | 'destination' | 'none' | undefined;
+  /** Of TCP only entries in one of these states; the rest is looked at no further. Other protocols are not meant by this. */
+  readonly tcpStates?: ReadonlySet<TcpState> | undefined;
 }
 
 /** Whether an entry is meant by a filter. */
@@ -145,6 +150,7 @@ export const matchesFilter = (entry: ConntrackEntry, filter: ConntrackFilter): b
   const fits = (wanted: string | number | undefined, found: string | number | undefined): boolean =>
     wanted === undefined || wanted === found;
   if (!fits(filter.protocol, original.protocol)) return false;
+  if (entry.tcp !== undefined && filter.tcpStates?.has(entry.tcp.state) === false) return false;
   if (
     !fits(filter.originalSource, original.source) ||
     !fits(filter.originalDestination, original.destination)

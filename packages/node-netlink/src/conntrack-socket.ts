@@ -6,11 +6,19 @@ import {
   CT_NEW,
   conntrackMessage,
   decodeConntrack,
+  decodeTcpState,
   encodeByTuple,
   encodeDump,
   encodeInsert,
+  encodeUpdate,
 } from './conntrack-codec.ts';
-import { type ConntrackEntry, type ConntrackFilter, matchesFilter, tupleKey } from './conntrack-entry.ts';
+import {
+  type ConntrackEntry,
+  type ConntrackFilter,
+  type ConntrackName,
+  matchesFilter,
+  tupleKey,
+} from './conntrack-entry.ts';
 import { NETLINK_NETFILTER, NetlinkSocket } from './netlink-socket.ts';
 import { NetlinkError } from './netlink-error.ts';
 import { Attributes } from './wire/attributes.ts';
@@ -30,10 +38,18 @@ export interface ConntrackSocket {
    * Success of the call is not success of the translation: see {@link ConntrackSocket.missing}.
    */
   insert(entries: readonly ConntrackEntry[]): (NetlinkError | null)[];
+  /**
+   * Changes timeout, status, mark and TCP state of entries that are there; says of each how it went. One that is not there
+   * answers `netlink-not-found`. Translations stay as they are, and status bits once set stay set (`netlink-busy` for one
+   * that would be taken away).
+   */
+  update(entries: readonly ConntrackEntry[]): (NetlinkError | null)[];
+  /** The entries of these original tuples as they are now; those that are gone are left out. */
+  find(entries: readonly ConntrackName[]): ConntrackEntry[];
   /** Those of the entries that are not there with these same two tuples; nothing missing means the copy is good. */
   missing(entries: readonly ConntrackEntry[]): ConntrackEntry[];
   /** Removes these entries, or all that fit, and returns how many it was. One that is gone already is no error. */
-  remove(which: readonly ConntrackEntry[] | ConntrackFilter): number;
+  remove(which: readonly ConntrackName[] | ConntrackFilter): number;
   /** Removes all entries. */
   flush(): void;
   /** How many there are. */
@@ -42,10 +58,10 @@ export interface ConntrackSocket {
   [Symbol.dispose](): void;
 }
 
-const isList = (which: readonly ConntrackEntry[] | ConntrackFilter): which is readonly ConntrackEntry[] =>
+const isList = (which: readonly ConntrackName[] | ConntrackFilter): which is readonly ConntrackName[] =>
   Array.isArray(which);
 
-const describe = (verb: string, entry: ConntrackEntry): string =>
+const describe = (verb: string, entry: ConntrackName): string =>
   `${verb} connection ${tupleKey(entry.original, entry.zone)}`;
 
 /** Entries handled in one go: keeps the messages in memory few. */
@@ -60,7 +76,12 @@ class KernelConntrackSocket implements ConntrackSocket {
 
   dump(filter: ConntrackFilter = {}): ConntrackEntry[] {
     const found: ConntrackEntry[] = [];
+    const { tcpStates } = filter;
     const outcome = this.#socket.dump(encodeDump(filter), (message) => {
+      if (tcpStates !== undefined) {
+        const state = decodeTcpState(message);
+        if (state !== undefined && !tcpStates.has(state)) return;
+      }
       const entry = decodeConntrack(message);
       if (entry !== undefined && matchesFilter(entry, filter)) found.push(entry);
     });
@@ -72,10 +93,10 @@ class KernelConntrackSocket implements ConntrackSocket {
     return this.#inGroups(entries, 'insert', encodeInsert);
   }
 
-  #inGroups(
-    entries: readonly ConntrackEntry[],
+  #inGroups<Entry extends ConntrackName>(
+    entries: readonly Entry[],
     verb: string,
-    encode: (entry: ConntrackEntry) => Buffer,
+    encode: (entry: Entry) => Buffer,
   ): (NetlinkError | null)[] {
     const errors: (NetlinkError | null)[] = [];
     for (let from = 0; from < entries.length; from += GROUP) {
@@ -92,29 +113,44 @@ class KernelConntrackSocket implements ConntrackSocket {
     return errors;
   }
 
+  update(entries: readonly ConntrackEntry[]): (NetlinkError | null)[] {
+    return this.#inGroups(entries, 'update', encodeUpdate);
+  }
+
+  find(entries: readonly ConntrackName[]): ConntrackEntry[] {
+    const all: ConntrackEntry[] = [];
+    this.#read(entries, (found) => all.push(found));
+    return all;
+  }
+
   missing(entries: readonly ConntrackEntry[]): ConntrackEntry[] {
-    const missing: ConntrackEntry[] = [];
+    const there = new Set<number>();
+    this.#read(entries, (found, number) => {
+      const wanted = entries[number];
+      if (wanted !== undefined && tupleKey(found.reply) === tupleKey(wanted.reply)) there.add(number);
+    });
+    return entries.filter((_entry, number) => !there.has(number));
+  }
+
+  /** Reads entries by their original tuples; `found` is told which one it was. */
+  #read(entries: readonly ConntrackName[], each: (found: ConntrackEntry, number: number) => void): void {
     for (let from = 0; from < entries.length; from += GROUP) {
       const group = entries.slice(from, from + GROUP);
-      const there = new Set<number>();
       this.#socket.exchange(
         group.map((entry) => encodeByTuple(CT_GET, entry)),
         (message, number) => {
           const found = message.type === CT_NEW ? decodeConntrack(message) : undefined;
           const wanted = group[number];
           if (found === undefined || wanted === undefined) return;
+          // The kernel finds an entry by either of its tuples.
           if (tupleKey(found.original, found.zone) !== tupleKey(wanted.original, wanted.zone)) return;
-          if (tupleKey(found.reply) === tupleKey(wanted.reply)) there.add(number);
+          each(found, from + number);
         },
       );
-      group.forEach((entry, number) => {
-        if (!there.has(number)) missing.push(entry);
-      });
     }
-    return missing;
   }
 
-  remove(which: readonly ConntrackEntry[] | ConntrackFilter): number {
+  remove(which: readonly ConntrackName[] | ConntrackFilter): number {
     const entries = isList(which) ? which : this.dump(which);
     const errors = this.#inGroups(entries, 'remove', (entry) => encodeByTuple(CT_DELETE, entry));
     let removed = 0;

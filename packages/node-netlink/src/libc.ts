@@ -16,6 +16,10 @@ interface LibC {
   mount(source: string | null, target: string, type: string | null, flags: number, extra: null): number;
   umount2(target: string, flags: number): number;
   pidfdOpen(pid: number): number;
+  pidfdGetfd(process: number, fd: number): number;
+  shutdown(fd: number, how: number): number;
+  connect(fd: number, address: Buffer, length: number): number;
+  getsockname(fd: number, address: Buffer, length: Buffer): number;
   mallocTrim(pad: number): number;
 }
 
@@ -26,6 +30,7 @@ export const libc = (): LibC => {
   if (loaded !== undefined) return loaded;
   const library = koffi.load('libc.so.6');
   const syscall = library.func('long syscall(long number, int pid, unsigned int flags)');
+  const syscall3 = library.func('long syscall(long number, int first, int second, unsigned int third)');
   const integer = library.func('int ioctl(int fd, unsigned long request, long argument)');
   loaded = {
     socket: library.func('int socket(int domain, int type, int protocol)'),
@@ -45,8 +50,12 @@ export const libc = (): LibC => {
     ),
     umount2: library.func('int umount2(const char *target, int flags)'),
     mallocTrim: library.func('int malloc_trim(size_t pad)'),
+    shutdown: library.func('int shutdown(int fd, int how)'),
+    getsockname: library.func('int getsockname(int fd, void *address, void *length)'),
+    connect: library.func('int connect(int fd, const void *address, unsigned int length)'),
     // 434 on every architecture: pidfd_open came after the numbers were unified.
     pidfdOpen: (pid) => Number(syscall(434, pid, 0)),
+    pidfdGetfd: (process, fd) => Number(syscall3(438, process, fd, 0)),
   };
   return loaded;
 };

@@ -5,6 +5,9 @@ import koffi from 'koffi';
 export interface ReadableWait {
   /** Ends it; the descriptor may be closed right after. */
   close(): void;
+  /** Leaves what can be read where it is until it is resumed. */
+  pause(): void;
+  resume(): void;
   /** Lets the process end although the wait goes on. */
   unref(): void;
 }
@@ -20,14 +23,15 @@ export const whenReadable = (fd: number, readable: () => void): ReadableWait => 
   let closed = false;
   let scheduled: NodeJS.Immediate | undefined;
   let stopped = false;
+  let paused = false;
 
   const work = (): void => {
     scheduled = undefined;
-    if (closed) return;
+    if (closed || paused) return;
     try {
       readable();
     } finally {
-      if (stopped && !closed) {
+      if (stopped && !closed && !paused) {
         stopped = false;
         handle.start({ readable: true }, polled);
       }
@@ -47,6 +51,17 @@ export const whenReadable = (fd: number, readable: () => void): ReadableWait => 
       if (scheduled !== undefined) clearImmediate(scheduled);
       handle.stop();
       handle.close();
+    },
+    pause: () => {
+      if (closed || paused) return;
+      paused = true;
+      handle.stop();
+    },
+    resume: () => {
+      if (closed || !paused) return;
+      paused = false;
+      stopped = false;
+      handle.start({ readable: true }, polled);
     },
     unref: () => {
       if (!closed) handle.unref();

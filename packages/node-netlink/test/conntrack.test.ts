@@ -260,6 +260,19 @@ for (const world of ['kernel', 'fake'] as const) {
     t.is(socket.dump({ translated: 'destination' }).length, 2);
     const [nat] = socket.dump({ originalSource: '10.1.1.12' });
     t.is((nat?.status ?? 0) & (IPS_SRC_NAT | IPS_DST_NAT), IPS_SRC_NAT);
+    const later = { ...udp, timeout: 4000, mark: 7, status: udp.status | 0x6 };
+    t.is(socket.update([later, { ...later, original: { ...later.original, sourcePort: 1 } }])[0], null);
+    const [updated, ...more] = socket.find([udp, { ...udp, original: { ...udp.original, sourcePort: 1 } }]);
+    t.deepEqual(more, []);
+    t.is(updated?.mark, 7);
+    t.is((updated?.status ?? 0) & 0x6, 0x6);
+    t.true((updated?.timeout ?? 0) > 3990);
+    t.deepEqual(updated?.reply, udp.reply);
+    t.is(
+      socket.update([{ ...later, original: { ...udp.original, sourcePort: 1 } }])[0]?.code,
+      'netlink-not-found',
+    );
+    t.is(socket.update([{ ...later, status: 0x8 }])[0]?.code, 'netlink-busy');
     t.is(socket.remove([{ ...udp, id: 987654 }]), 0);
     t.is(socket.remove({ originalDestination: udp.original.destination }), 1);
     t.is(socket.remove([udp]), 0);

@@ -2,9 +2,12 @@
 import {
   type ConntrackEntry,
   type ConntrackFilter,
+  type ConntrackName,
   invertTuple,
+  IPS_ASSURED,
   IPS_CONFIRMED,
   IPS_DST_NAT,
+  IPS_SEEN_REPLY,
   IPS_SRC_NAT,
   matchesFilter,
   translationOf,
@@ -14,10 +17,10 @@ import type { ConntrackSocket } from '../conntrack-socket.ts';
 import type { NetlinkError } from '../netlink-error.ts';
 import { refuse } from './fake-namespace.ts';
 
-const isList = (which: readonly ConntrackEntry[] | ConntrackFilter): which is readonly ConntrackEntry[] =>
+const isList = (which: readonly ConntrackName[] | ConntrackFilter): which is readonly ConntrackName[] =>
   Array.isArray(which);
 
-const keyOf = (entry: ConntrackEntry): string => tupleKey(entry.original, entry.zone);
+const keyOf = (entry: ConntrackName): string => tupleKey(entry.original, entry.zone);
 
 /** Keeps entries by their original tuple, as the kernel does, in a map that sockets of one namespace share. */
 export class FakeConntrackSocket implements ConntrackSocket {
@@ -55,6 +58,26 @@ export class FakeConntrackSocket implements ConntrackSocket {
     });
   }
 
+  update(entries: readonly ConntrackEntry[]): (NetlinkError | null)[] {
+    const kept = this.#live();
+    return entries.map((entry) => {
+      const key = keyOf(entry);
+      const found = kept.get(key);
+      if (found === undefined) return refuse(`update connection ${key}`, 'ENOENT');
+      const lost = found.status & ~entry.status & (IPS_SEEN_REPLY | IPS_ASSURED);
+      if (lost !== 0) return refuse(`update connection ${key}`, 'EBUSY');
+      const { timeout, mark, tcp } = entry;
+      const status = found.status | (entry.status & (IPS_SEEN_REPLY | IPS_ASSURED));
+      kept.set(key, { ...found, timeout, mark, status, ...(tcp === undefined ? {} : { tcp }) });
+      return null;
+    });
+  }
+
+  find(entries: readonly ConntrackName[]): ConntrackEntry[] {
+    const kept = this.#live();
+    return entries.flatMap(({ original, zone }) => kept.get(tupleKey(original, zone)) ?? []);
+  }
+
   missing(entries: readonly ConntrackEntry[]): ConntrackEntry[] {
     const kept = this.#live();
     return entries.filter((entry) => {
@@ -63,7 +86,7 @@ export class FakeConntrackSocket implements ConntrackSocket {
     });
   }
 
-  remove(which: readonly ConntrackEntry[] | ConntrackFilter): number {
+  remove(which: readonly ConntrackName[] | ConntrackFilter): number {
     const kept = this.#live();
     const entries = isList(which) ? which : this.dump(which);
     let removed = 0;
