@@ -25,3 +25,25 @@ export const signedText = (version: string, code: Buffer): Buffer =>
 
 export const isVersion = (value: unknown): value is string =>
   typeof value === 'string' && /^[0-9A-Za-z][0-9A-Za-z.+-]{0,63}$/.test(value);
+
+/** The one way to write a header: whatever else means the same is refused, so that nothing of a file can be altered. */
+export const headerLine = ({ version, keyId, signature }: Header): string =>
+  PREFIX + JSON.stringify({ version, keyId, signature });
+
+/** The first line, without its newline, as a header; null when it is none. */
+export const readHeader = (line: string): Header | null => {
+  if (!line.startsWith(PREFIX)) return null;
+  try {
+    const value = JSON.parse(line.slice(PREFIX.length)) as Partial<Header> | null;
+    const { version, keyId, signature } = value ?? {};
+    if (!isVersion(version) || typeof keyId !== 'string' || typeof signature !== 'string') return null;
+    const header: Header = {
+      version,
+      keyId,
+      signature: Buffer.from(signature, 'base64').toString('base64'),
+    };
+    return headerLine(header) === line ? header : null;
+  } catch {
+    return null;
+  }
+};

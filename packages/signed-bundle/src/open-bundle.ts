@@ -1,6 +1,6 @@
 import { createHash, type KeyObject, verify } from 'node:crypto';
 import { BundleError } from './bundle-error.ts';
-import { type Header, isVersion, LONGEST_HEADER, PREFIX, signedText } from './format.ts';
+import { LONGEST_HEADER, readHeader, signedText } from './format.ts';
 import { keyId } from './key-id.ts';
 
 export interface SignedBundle {
@@ -36,16 +36,4 @@ export const openBundle = (file: Buffer, trusted: readonly KeyObject[]): SignedB
     checksum: createHash('sha256').update(file).digest('hex'),
     keyId: header.keyId,
   };
-};
-
-const readHeader = (line: string): Header | null => {
-  if (!line.startsWith(PREFIX)) return null;
-  try {
-    const value = JSON.parse(line.slice(PREFIX.length)) as Partial<Header> | null;
-    return isVersion(value?.version) && typeof value.keyId === 'string' && typeof value.signature === 'string'
-      ? (value as Header)
-      : null;
-  } catch {
-    return null;
-  }
 };

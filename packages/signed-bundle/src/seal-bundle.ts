@@ -1,5 +1,5 @@
 import { createPublicKey, type KeyObject, sign } from 'node:crypto';
-import { type Header, isVersion, PREFIX, signedText } from './format.ts';
+import { headerLine, isVersion, signedText } from './format.ts';
 import { keyId } from './key-id.ts';
 
 /** Makes a bundle of a program. `privateKey`: Ed25519. @throws {TypeError} when the version is not one. */
@@ -8,10 +8,10 @@ export const sealBundle = (
   { version, privateKey }: { readonly version: string; readonly privateKey: KeyObject },
 ): Buffer => {
   if (!isVersion(version)) throw new TypeError(`${JSON.stringify(version)} is no version of a bundle`);
-  const header: Header = {
+  const line = headerLine({
     version,
     keyId: keyId(createPublicKey(privateKey)),
     signature: sign(null, signedText(version, code), privateKey).toString('base64'),
-  };
-  return Buffer.concat([Buffer.from(`${PREFIX}${JSON.stringify(header)}\n`), code]);
+  });
+  return Buffer.concat([Buffer.from(`${line}\n`), code]);
 };
