@@ -1,11 +1,22 @@
 /**
- * Bundles the router daemon and its nftables helper into `build/`, so that a start reads two files and not two hundred.
+ * Makes the router's bundle, `build/router.mjs`: the daemon and its nftables helper in one signed file (docs/decisions/0012).
  * Does nothing, quickly, when no source is newer than what it made.
+ *
+ * Signed with the key in the file that SELVAGE_SIGNING_KEY names (PEM, Ed25519), else with `build/signing.key`, made once;
+ * `build/signing.pub` is the public half of the key last used.
  */
 import type { Plugin } from 'esbuild';
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+} from 'node:crypto';
 import { isBuiltin } from 'node:module';
 import {
   existsSync,
+  linkSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -14,19 +25,19 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { basename, join, relative } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { keyId, sealBundle } from 'signed-bundle';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const output = join(root, 'build');
-/** What the last bundle was made from: path to modification time, ms. */
+/** What the last bundle was made from. */
 const record = join(output, 'inputs.json');
 
-/** Age at which parts of earlier bundles are removed, ms. */
-const STALE = 60_000;
-
 interface Inputs {
+  /** Path to modification time, ms. */
   readonly files: Readonly<Record<string, number>>;
+  readonly keyId: string;
 }
 
 const modified = (path: string): number => {
@@ -35,6 +46,13 @@ const modified = (path: string): number => {
   } catch {
     return -1;
   }
+};
+
+/** A file is there whole or not at all: routers are started meanwhile. */
+const replaceFile = (path: string, content: string | Buffer, mode = 0o644): void => {
+  const draft = `${path}.${process.pid}`;
+  writeFileSync(draft, content, { mode });
+  renameSync(draft, path);
 };
 
 /**
@@ -53,75 +71,113 @@ const builtins: Plugin = {
   },
 };
 
-const isCurrent = (): boolean => {
-  if (!existsSync(record)) return false;
-  const { files } = JSON.parse(readFileSync(record, 'utf8')) as Inputs;
-  return Object.entries(files).every(([path, time]) => modified(path) === time);
+/**
+ * Two programs in one file, of which one is run: functions that are not called cost little more than their text. What stays
+ * outside (koffi has a native part) is required, as only `require` looks along NODE_PATH, wherever the bundle lies.
+ */
+const wrapped = (daemon: string, helper: string): string => `import { createRequire } from 'node:module';
+const bundleUrl = import.meta.url;
+const require = createRequire(bundleUrl);
+const runHelper = () => {
+${helper}};
+const runDaemon = () => {
+${daemon}};
+if (process.argv[2] === '--nft-helper') {
+  process.argv.splice(2, 1);
+  runHelper();
+} else runDaemon();
+`;
+
+/** The key that bundles are signed with; made when there is none. */
+const signingKey = (): KeyObject => {
+  const given = process.env['SELVAGE_SIGNING_KEY'];
+  const path = given ?? join(output, 'signing.key');
+  if (given === undefined && !existsSync(path)) {
+    const draft = `${path}.${process.pid}`;
+    const { privateKey } = generateKeyPairSync('ed25519');
+    writeFileSync(draft, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+    try {
+      // Unlike a rename it leaves a key alone that another has made meanwhile.
+      linkSync(draft, path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    } finally {
+      rmSync(draft);
+    }
+  }
+  const key = createPrivateKey(readFileSync(path));
+  if (key.asymmetricKeyType !== 'ed25519') throw new Error(`${path} is no Ed25519 key`);
+  return key;
 };
 
-/** Makes `build/router.mjs` and `build/nft-helper.mjs` when they are not current, and returns the first. */
+const isCurrent = (key: string): boolean => {
+  try {
+    const made = JSON.parse(readFileSync(record, 'utf8')) as Inputs;
+    return made.keyId === key && Object.entries(made.files).every(([path, time]) => modified(path) === time);
+  } catch {
+    return false;
+  }
+};
+
+/** Makes `build/router.mjs` when it is not current, and returns its path. */
 export const bundleRouter = async (): Promise<string> => {
   const entry = join(output, 'router.mjs');
-  if (existsSync(entry) && isCurrent()) return entry;
+  mkdirSync(output, { recursive: true });
+  const privateKey = signingKey();
+  const publicKey = createPublicKey(privateKey);
+  if (existsSync(entry) && isCurrent(keyId(publicKey))) return entry;
   const started = Date.now();
   const { build } = await import('esbuild');
-  mkdirSync(output, { recursive: true });
-  const { metafile, outputFiles } = await build({
-    absWorkingDir: root,
-    entryPoints: { router: 'router/main.ts', 'nft-helper': 'packages/nftables-json/src/helper/main.ts' },
-    outdir: output,
-    outExtension: { '.js': '.mjs' },
-    bundle: true,
-    splitting: true,
-    chunkNames: 'chunk-[name]-[hash]',
-    platform: 'node',
-    target: 'node24',
-    format: 'esm',
-    minifySyntax: true,
-    // What is in the text of a program is in the memory of every router. Lines stay short enough to be found again.
-    minifyWhitespace: true,
-    lineLimit: 160,
-    legalComments: 'none',
-    external: ['koffi'],
-    // CommonJS packages inside ask for `require`.
-    banner: {
-      js: "import { createRequire as createRequireOfBundle } from 'node:module'; const require = createRequireOfBundle(import.meta.url);",
-    },
-    plugins: [builtins],
-    metafile: true,
-    write: false,
-    logLevel: 'warning',
-  });
-  // Routers are started meanwhile: a file is there whole, and the entries come after what they load.
-  const isChunk = (path: string): boolean => basename(path).startsWith('chunk-');
-  for (const { path, contents } of outputFiles.toSorted(
-    (a, b) => Number(isChunk(b.path)) - Number(isChunk(a.path)),
-  )) {
-    const draft = `${path}.${process.pid}`;
-    writeFileSync(draft, contents);
-    renameSync(draft, path);
-  }
-  const current = new Set(outputFiles.map(({ path }) => basename(path)));
-  for (const name of readdirSync(output)) {
-    if (current.has(name) || !name.startsWith('chunk-')) continue;
-    // Somebody may have read the old entry and be about to load this.
-    if (Date.now() - statSync(join(output, name)).mtimeMs > STALE)
-      rmSync(join(output, name), { force: true });
-  }
-  const files = Object.fromEntries(
-    [
-      ...Object.keys(metafile.inputs).filter((path) => !path.startsWith('builtin:')),
-      'scripts/bundle.ts',
-      'package-lock.json',
-    ].map((path) => {
+  const files = new Map<string, number>();
+  const program = async (entryPoint: string): Promise<string> => {
+    const { metafile, outputFiles } = await build({
+      absWorkingDir: root,
+      entryPoints: [entryPoint],
+      outfile: entry,
+      bundle: true,
+      platform: 'node',
+      target: 'node24',
+      format: 'cjs',
+      define: { 'import.meta.url': 'bundleUrl' },
+      minifySyntax: true,
+      // What is in the text of a program is in the memory of every router. Lines stay short enough to be found again.
+      minifyWhitespace: true,
+      lineLimit: 160,
+      legalComments: 'none',
+      plugins: [builtins],
+      external: ['koffi'],
+      metafile: true,
+      write: false,
+      logLevel: 'warning',
+    });
+    for (const path of Object.keys(metafile.inputs)) {
+      if (path.startsWith('builtin:')) continue;
       const name = relative(root, join(root, path));
       const time = modified(name);
       // Changed while it was read: what is in the bundle may be the older text.
-      return [name, time >= started ? 0 : time];
-    }),
+      files.set(name, time >= started ? 0 : time);
+    }
+    return outputFiles[0]?.text ?? '';
+  };
+  const [daemon, helper] = await Promise.all([
+    program('router/start.ts'),
+    program('packages/nftables-json/src/helper/main.ts'),
+  ]);
+  const code = Buffer.from(wrapped(daemon, helper));
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+  const digest = createHash('sha256').update(code).digest('hex').slice(0, 8);
+  replaceFile(join(output, 'signing.pub'), publicKey.export({ type: 'spki', format: 'pem' }));
+  replaceFile(entry, sealBundle(code, { version: `${version}+${digest}`, privateKey }));
+  for (const name of ['scripts/bundle.ts', 'package.json', 'package-lock.json'])
+    files.set(name, modified(name));
+  replaceFile(
+    record,
+    JSON.stringify({ files: Object.fromEntries(files), keyId: keyId(publicKey) } satisfies Inputs),
   );
-  writeFileSync(`${record}.${process.pid}`, JSON.stringify({ files } satisfies Inputs));
-  renameSync(`${record}.${process.pid}`, record);
+  // What bundles of several files have left.
+  for (const name of readdirSync(output)) {
+    if (/^(chunk-.*|nft-helper)\.mjs$/.test(name)) rmSync(join(output, name), { force: true });
+  }
   return entry;
 };
 

@@ -17,6 +17,8 @@ export type OpenNftablesOptions = {
   readonly idleExit?: number;
   /** File of the helper, when bundled. Default: the source beside this module. */
   readonly helper?: string;
+  /** Arguments of that file, before the namespace, by which a program of several parts knows that it is to be the helper. */
+  readonly helperArgs?: readonly string[];
   /** Called when a helper ends unasked: how, and the last of what it said. */
   readonly onExit?: (reason: string) => void;
 };
@@ -51,9 +53,25 @@ class Helper {
 
   constructor(options: OpenNftablesOptions, onEnd: (helper: Helper, unasked: string | undefined) => void) {
     const file = options.helper ?? fileURLToPath(new URL('./helper/main.ts', import.meta.url));
-    const args = [...nodeFlags, file, ...(options.netns === undefined ? [] : [options.netns])];
+    const args = [
+      ...nodeFlags,
+      file,
+      ...(options.helperArgs ?? []),
+      ...(options.netns === undefined ? [] : [options.netns]),
+    ];
+    // Where its libraries are, and compiled code of earlier starts.
+    const env = Object.fromEntries(
+      ['NODE_PATH', 'NODE_COMPILE_CACHE'].flatMap((name) => {
+        const value = process.env[name];
+        return value === undefined ? [] : [[name, value]];
+      }),
+    );
     // In a session of its own: Ctrl-C at a terminal is for the process that uses it, which may still have work for it.
-    this.#child = spawn(process.execPath, args, { stdio: 'pipe', env: { LC_ALL: 'C' }, detached: true });
+    this.#child = spawn(process.execPath, args, {
+      stdio: 'pipe',
+      env: { LC_ALL: 'C', ...env },
+      detached: true,
+    });
     const { stdout, stderr, stdin } = this.#child;
     stdout?.on('data', (chunk: Buffer) => this.#receive(chunk));
     stderr?.on('data', (chunk: Buffer) => {
