@@ -21,10 +21,24 @@ export interface Feature<Rendered> {
   readonly check?: (system: System, next: Rendered) => Promise<Problem[]>;
   /** What `apply` would change, in the tools' words; empty when nothing. Changes nothing. */
   readonly diff: (system: System, next: Rendered) => Promise<string>;
+  /**
+   * For a feature with a daemon of its own: what `apply` would do to that daemon. Null when another feature answers for the
+   * same daemon. A feature without it changes nothing but the kernel. Changes nothing.
+   */
+  readonly outlook?: (system: System, next: Rendered) => Promise<ServiceOutlook | null>;
   /** Brings kernel or daemon to `next` with the least change. `before` is what this process applied last, null after a start. */
   readonly apply: (system: System, next: Rendered, before: Rendered | null) => Promise<Applied>;
   /** Compares what is there with what was applied last and mends it. Called on events and from time to time. */
   readonly heal: (system: System, current: Rendered) => Promise<Applied>;
+}
+
+/** What would happen to a service. */
+export interface ServiceOutlook {
+  readonly name: string;
+  /** `told`: by a file it watches or a command on its socket, while it serves on. */
+  readonly change: 'none' | 'told' | 'reload' | 'restart' | 'start' | 'stop';
+  /** The difference in the tool's words. Without secrets. */
+  readonly text: string;
 }
 
 /** What an apply or heal did. */

@@ -123,6 +123,7 @@ export interface OpenSystemOptions {
   readonly directory: string;
   /** File of the nftables helper, where it is not beside its sources. */
   readonly helper?: string;
+  readonly helperArgs?: readonly string[];
   readonly report: (event: Report) => void;
   /** Told when a helper process ends unasked. */
   readonly onHelperExit?: (reason: string) => void;
@@ -133,6 +134,7 @@ const openRuleset = (options: OpenSystemOptions): KernelNftables => {
   const nftables = openNftables({
     idleExit: HELPER_IDLE,
     ...(options.helper === undefined ? {} : { helper: options.helper }),
+    ...(options.helperArgs === undefined ? {} : { helperArgs: options.helperArgs }),
     ...(options.onHelperExit === undefined ? {} : { onExit: options.onHelperExit }),
   });
   const generation = openNftablesGeneration();

@@ -1,4 +1,4 @@
-import type { Problem, RouterDocument, RouterDocumentChange, RouterStatus } from 'documents';
+import type { BundleName, Problem, RouterDocument, RouterDocumentChange, RouterStatus } from 'documents';
 import { type Acceptance, acceptChange, acceptDocument } from './document/accept.ts';
 import type { DocumentStore, Storing } from './document/store.ts';
 import { withoutSecrets } from './document/without-secrets.ts';
@@ -48,6 +48,8 @@ export interface RouterParts {
   readonly events: EventLog;
   readonly counters: Counters;
   readonly version: string;
+  /** What it runs from, if that is a bundle. */
+  readonly bundle?: BundleName;
   /** Health checks, leases and conditions that features report besides ours. */
   readonly observe?: () => Promise<Pick<RouterStatus, 'health' | 'leases' | 'conditions'>>;
 }
@@ -90,6 +92,11 @@ export class Router {
   /** The document in force, passwords left out; null before the first. */
   get document(): RouterDocument | null {
     return this.#document === null ? null : withoutSecrets(this.#document);
+  }
+
+  /** Its place in the network: a view of the document in force, the same object until that changes. */
+  get place(): Pick<RouterDocument, 'legs' | 'handover'> | null {
+    return this.#document;
   }
 
   /** Id of the router, as far as it is known. */
@@ -197,7 +204,7 @@ export class Router {
 
   /** How the router is. Counters are read again where `fresh` says so, else they are those of the last reading. */
   async status(fresh = true): Promise<RouterStatus> {
-    const { counters, observe, version } = this.#parts;
+    const { counters, observe, version, bundle } = this.#parts;
     const observed = (await observe?.()) ?? { health: [], leases: [], conditions: [] };
     const stopped = observed.conditions.filter(({ status }) => status === 'False');
     const conditions = this.#conditions.list().map((condition) =>
@@ -216,6 +223,7 @@ export class Router {
       observedGeneration: this.#observedGeneration,
       appliedGeneration: this.#appliedGeneration,
       version,
+      ...(bundle === undefined ? {} : { bundle }),
       startedAt: this.#startedAt,
       conditions: [...conditions, ...observed.conditions],
       health: observed.health,

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RouterDocument, RouterDocumentChange } from 'documents';
 import { type Monitor, monitor, processStartTime } from 'node-netlink';
-import { routerProcess } from '../../host/machines/namespace/router-process.ts';
-import type { SupervisedProcess } from '../../host/machines/namespace/supervised-process.ts';
+import { supervisedDaemon } from '../../host/machines/namespace/router-process.ts';
+import { SupervisedProcess } from '../../host/machines/namespace/supervised-process.ts';
 import { bundleRouter } from '../../scripts/bundle.ts';
 import type { Namespace } from './namespace.ts';
 import { scratch } from './scratch.ts';
@@ -40,11 +40,12 @@ export class RouterProcess {
       this.#committed?.(performance.now());
       this.#committed = null;
     });
-    this.#process = routerProcess(
-      'rtr-1',
-      namespace,
-      this.#directory,
-      { node: process.execPath, bundle },
+    this.#process = new SupervisedProcess(
+      supervisedDaemon(
+        { id: 'rtr-1', namespace, directory: this.#directory, memory: null },
+        { node: process.execPath, bundle },
+        bundle,
+      ),
       { started: () => undefined, ended: () => undefined, failed: () => undefined },
     );
   }

@@ -32,6 +32,12 @@ export type Handler = (request: ApiRequest) => Promise<ApiResponse>;
 /** Path to method to handler. */
 export type Routes = Readonly<Record<string, Readonly<Record<string, Handler>>>>;
 
+/** Takes over a whole exchange: body and answer may stream for as long as both ends like. Resolves when it is in its hands. */
+export type StreamHandler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+
+/** Path to method to handler, for exchanges that stream. */
+export type StreamRoutes = Readonly<Record<string, Readonly<Record<string, StreamHandler>>>>;
+
 const bodyOf = async (request: IncomingMessage): Promise<string> => {
   const chunks: Buffer[] = [];
   let size = 0;
@@ -64,7 +70,21 @@ const send = (response: ServerResponse, { status, body, contentType, serverTimin
 };
 
 /** A server of these routes; the caller lets it listen. `onError` is told of what handlers throw besides refusals. */
-export const apiServer = (routes: Routes, onError: (error: unknown) => void): Server => {
+export const apiServer = (
+  routes: Routes,
+  onError: (error: unknown) => void,
+  streams: StreamRoutes = {},
+): Server => {
+  const streamOf = ({ url, method }: IncomingMessage): StreamHandler | undefined => {
+    const [pathname = '/'] = (url ?? '/').split('?');
+    return Object.hasOwn(streams, pathname) ? streams[pathname]?.[method ?? 'GET'] : undefined;
+  };
+  const refused = (error: unknown): ApiResponse => {
+    if (error instanceof Refusal) return { status: error.document.status, body: error.document };
+    onError(error);
+    const detail = error instanceof Error ? error.message : String(error);
+    return { status: 500, body: problemDocument(500, 'internal', detail) };
+  };
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<ApiResponse> => {
     const url = new URL(request.url ?? '/', 'http://router');
     const methods = routes[url.pathname];
@@ -82,15 +102,22 @@ export const apiServer = (routes: Routes, onError: (error: unknown) => void): Se
     const text = await bodyOf(request);
     return await handler({ query: url.searchParams, text, signal: gone.signal });
   };
-  return createServer((request, response) => {
+  const server = createServer((request, response) => {
+    const stream = streamOf(request);
+    if (stream !== undefined) {
+      stream(request, response).catch((error: unknown) => {
+        const answered = refused(error);
+        if (response.headersSent) response.destroy();
+        else send(response, answered);
+      });
+      return;
+    }
     answer(request, response)
-      .catch((error: unknown): ApiResponse => {
-        if (error instanceof Refusal) return { status: error.document.status, body: error.document };
-        onError(error);
-        const detail = error instanceof Error ? error.message : String(error);
-        return { status: 500, body: problemDocument(500, 'internal', detail) };
-      })
+      .catch(refused)
       .then((answered) => send(response, answered))
       .catch(onError);
   });
+  // A body that streams has no end to wait for.
+  server.requestTimeout = 0;
+  return server;
 };

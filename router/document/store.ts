@@ -49,11 +49,24 @@ export class DocumentStore {
 
   /** The document last stored, null when there is none. Throws for a file that is not JSON. */
   async load(): Promise<RouterDocument | null> {
+    const { document, journal } = await this.#read();
+    this.#latest = document;
+    this.#journalLength = journal;
+    // What comes next must not be joined to half a line.
+    if (document !== null && journal > 0) await this.#replace(document);
+    return document;
+  }
+
+  /** The same, for one who only looks: nothing on disk is touched, as another process may be writing to it. */
+  async read(): Promise<RouterDocument | null> {
+    return (await this.#read()).document;
+  }
+
+  async #read(): Promise<{ readonly document: RouterDocument | null; readonly journal: number }> {
     const text = await readIfThere(this.#path);
-    if (text === null) return null;
+    if (text === null) return { document: null, journal: 0 };
     let document = JSON.parse(text) as RouterDocument;
     const journal = (await readIfThere(this.#journal)) ?? '';
-    this.#journalLength = Buffer.byteLength(journal);
     for (const line of journal.split('\n')) {
       if (line === '') continue;
       let change: RouterDocumentChange;
@@ -66,10 +79,7 @@ export class DocumentStore {
       // Changes from before the whole was written start from a generation that is not there any more.
       document = applyRouterDocumentChange(document, change) ?? document;
     }
-    this.#latest = document;
-    // What comes next must not be joined to half a line.
-    if (journal !== '') await this.#replace(document);
-    return document;
+    return { document, journal: Buffer.byteLength(journal) };
   }
 
   /**

@@ -1,4 +1,10 @@
-import { type ConntrackEntry, type ConntrackTuple, IPS_CONFIRMED } from 'node-netlink';
+import {
+  type ConntrackEntry,
+  type ConntrackFilter,
+  type ConntrackTuple,
+  IPS_CONFIRMED,
+  type TcpState,
+} from 'node-netlink';
 
 /** linux/in.h */
 const TCP = 6;
@@ -17,7 +23,15 @@ export const endsHere = (
   NEVER_FORWARDED.test(reply.source);
 
 /** TCP states in which both ends know of the connection and something may still be said. */
-const OPEN: ReadonlySet<string> = new Set(['established', 'fin-wait', 'close-wait']);
+const OPEN: ReadonlySet<TcpState> = new Set(['established', 'fin-wait', 'close-wait'] as const);
+
+/**
+ * All entries but TCP connections that are half open or over. A busy router has tens of thousands in TIME_WAIT, for two
+ * minutes each, and reading them is what takes long. None of them is anybody else's to know: a segment that comes late is
+ * first offered to the router that has the entry, for as long as it is there, and when it has gone an acknowledgement of what
+ * was acknowledged before finds nobody waiting. A new connection of the same ports is new to everybody.
+ */
+export const NOT_OVER: ConntrackFilter = { tcpStates: OPEN };
 
 /** A TCP connection between its handshake and its end. */
 export const isOpenTcp = ({ tcp }: Pick<ConntrackEntry, 'tcp'>): boolean =>

@@ -26,6 +26,8 @@ export interface SteeredLeg {
   readonly device: string;
   readonly older: Way | null;
   readonly newer: Way | null;
+  /** Devices over which routers of that side send while nothing is sent to them: what comes in there comes from that side. */
+  readonly heard: { readonly older: readonly string[]; readonly newer: readonly string[] };
 }
 
 /** An address on a leg and whose it is. */
@@ -80,8 +82,13 @@ const wantedLink = (
   })),
 });
 
+const sends = ({ receiveOnly }: HandoverLink): boolean => receiveOnly !== true;
+
+const heardOn = (links: readonly HandoverLink[], leg: Leg): readonly string[] =>
+  links.filter((link) => link.leg === leg.id && !sends(link)).map(({ device }) => device);
+
 const wayOf = (links: readonly HandoverLink[], leg: Leg): Way | null => {
-  const link = links.find((one) => one.leg === leg.id);
+  const link = links.find((one) => one.leg === leg.id && sends(one));
   return link === undefined
     ? null
     : { device: link.device, via: link.peer, viaLinkLocal: linkLocal(link.peerMac) };
@@ -101,7 +108,8 @@ export const renderHandover = (document: HandoverDocument): RenderedHandover => 
   const { older, newer } = document.handover ?? { older: [], newer: [] };
   const links = [...older, ...newer];
   const devices = new Map(document.legs.map((leg) => [leg.id, leg.device]));
-  const keeping = newer.length > 0 ? 'pinned' : older.length > 0 ? 'trusted' : 'free';
+  // One that is only heard has still to be handed to, or has been let go: this router drains when it sends.
+  const keeping = newer.some(sends) ? 'pinned' : older.length > 0 ? 'trusted' : 'free';
   const reachableFor = older.length > 0 ? TRUSTED_FOR : REACHABLE_FOR;
   const ipv6 = document.legs.some(({ addresses }) => addresses.some((address) => address.includes(':')));
   return {
@@ -113,6 +121,7 @@ export const renderHandover = (document: HandoverDocument): RenderedHandover => 
             device: leg.device,
             older: wayOf(older, leg),
             newer: wayOf(newer, leg),
+            heard: { older: heardOn(older, leg), newer: heardOn(newer, leg) },
           })),
     ipv6,
     keeping,
@@ -192,18 +201,18 @@ const steeringRules = (
     arrivals.map((name) => `iifname "${name}" ${to(way)}`);
   // The hand-over is whole or not at all: it begins when the last link to the newer router is there.
   const draining = rendered.legs.every(({ newer }) => newer === null || present.has(newer.device));
+  const named = (devices: readonly string[]): string[] => devices.filter((device) => present.has(device));
   const legs = rendered.legs.map((leg) => ({
     older: there(leg.older),
     newer: draining ? there(leg.newer) : null,
     // What comes from above, too: another router asks whether this one, or one below, knows it.
-    arrivals: [
-      leg.device,
-      ...(leg.newer !== null && present.has(leg.newer.device) ? [leg.newer.device] : []),
-    ],
+    above: [leg.device, ...named([...(leg.newer === null ? [] : [leg.newer.device]), ...leg.heard.newer])],
+    // What comes from below has been asked about there.
+    below: named([...(leg.older === null ? [] : [leg.older.device]), ...leg.heard.older]),
   }));
-  const rules = legs.flatMap(({ older, newer, arrivals }) => [
-    ...(older === null ? [] : steer(arrivals, older)),
-    ...(newer === null ? [] : steer(older === null ? arrivals : [older.device], newer)),
+  const rules = legs.flatMap(({ older, newer, above, below }) => [
+    ...(older === null ? [] : steer(above, older)),
+    ...(newer === null ? [] : steer(older === null ? [...above, ...below] : below, newer)),
   ]);
   if (rules.length === 0) return [];
   return [

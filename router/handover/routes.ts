@@ -2,6 +2,7 @@ import type { RouterDocument } from 'documents';
 import { Refusal } from '../api/problem.ts';
 import { jsonOf, type Routes } from '../api/server.ts';
 import type { System } from '../system.ts';
+import { NOT_OVER } from './own-ends.ts';
 import { ownAddresses } from './render.ts';
 import { countSessions } from './sessions.ts';
 import { exportState, type HandoverState, importState } from './state.ts';
@@ -29,7 +30,7 @@ export const handoverRoutes = (system: System, document: () => RouterDocument | 
     '/v1/handover/sessions': {
       GET: async () => {
         const own = ownAddresses(inForce());
-        return { status: 200, body: countSessions(system.conntrack.dump(), own) };
+        return { status: 200, body: countSessions(system.conntrack.dump(NOT_OVER), own) };
       },
     },
   };

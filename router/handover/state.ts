@@ -5,7 +5,7 @@ import { metadataServer } from '../metadata/apply.ts';
 import type { TakenPassword } from '../metadata/taken-passwords.ts';
 import { dnsmasqOf } from '../service/dnsmasq-of.ts';
 import type { System } from '../system.ts';
-import { endsHere, isLasting, isOpenTcp, tupleText } from './own-ends.ts';
+import { endsHere, isLasting, isOpenTcp, NOT_OVER, tupleText } from './own-ends.ts';
 import { parsePorts, portsText } from './port-list.ts';
 import { ownAddresses } from './render.ts';
 import { raiseWhileStandingBy } from './standing-by.ts';
@@ -46,7 +46,7 @@ export interface TakenOver {
   readonly passwords: number;
 }
 
-type Place = Pick<RouterDocument, 'legs' | 'handover'>;
+export type Place = Pick<RouterDocument, 'legs' | 'handover'>;
 
 /** States that say whose an address is. */
 const VALID: ReadonlySet<NeighbourState> = new Set(['reachable', 'stale', 'delay', 'probe', 'permanent']);
@@ -63,7 +63,7 @@ const legIndexes = (system: System, { legs }: Place): ReadonlyMap<string, number
 };
 
 /** The neighbours on the legs. */
-const neighboursOf = (system: System, place: Place): HandoverState['neighbours'] => {
+export const neighboursOf = (system: System, place: Place): HandoverState['neighbours'] => {
   const devices = new Map([...legIndexes(system, place)].map(([device, index]) => [index, device]));
   return system.route.dump(neighbours.dump()).flatMap(({ link, address, mac, state, proxy }) => {
     const device = devices.get(link);
@@ -78,7 +78,7 @@ const carried = ({ counters: _counters, id: _id, ...entry }: ConntrackEntry): Ca
 /** Everything another router needs to go on with what this one does. */
 export const exportState = async (system: System, place: Place): Promise<HandoverState> => {
   const own = ownAddresses(place);
-  const entries = system.conntrack.dump();
+  const entries = system.conntrack.dump(NOT_OVER);
   const ports = new Set(
     entries.flatMap((entry) =>
       own.has(entry.original.source) && isOpenTcp(entry) ? (entry.original.sourcePort ?? []) : [],
@@ -130,8 +130,15 @@ const insertConnections = (
 /**
  * Neighbours become reachable, as if they had just answered: who is not asked yet gets no answers. What this router has
  * learned itself stays.
+ *
+ * @param theirs - what they say counts for more: this router hears nothing of its own
  */
-const insertNeighbours = (system: System, place: Place, { neighbours: wanted }: HandoverState): number => {
+export const insertNeighbours = (
+  system: System,
+  place: Place,
+  { neighbours: wanted }: Pick<HandoverState, 'neighbours'>,
+  theirs = false,
+): number => {
   const indexes = legIndexes(system, place);
   const there = new Map(
     system.route.dump(neighbours.dump()).map((one) => [`${one.link} ${one.address}`, one]),
@@ -140,7 +147,8 @@ const insertNeighbours = (system: System, place: Place, { neighbours: wanted }: 
     const dev = indexes.get(device);
     if (dev === undefined) return [];
     const found = there.get(`${dev} ${address}`);
-    if (found?.state === 'permanent' || found?.state === 'reachable') return [];
+    if (found?.state === 'permanent') return [];
+    if (found?.state === 'reachable' && (!theirs || found.mac === mac)) return [];
     return [neighbours.replace({ dev, address, mac, state: 'reachable' })];
   });
   return system.route.batch(requests).filter((error) => error === null).length;

@@ -63,7 +63,9 @@ export const verifyHandover = ({ handover, legs }: HandoverDocument): Problem[] 
       once(problems, ids, { pointer: `${pointer}/id`, value: link.id, owner, what: 'id' });
       once(problems, devices, { pointer: `${pointer}/device`, value: link.device, owner, what: 'device' });
       once(problems, macs, { pointer: `${pointer}/mac`, value: link.mac, owner, what: 'mac' });
-      once(problems, served, { pointer: `${pointer}/leg`, value: link.leg, owner, what: 'leg' });
+      // Any number may be heard, one is sent to.
+      if (link.receiveOnly !== true)
+        once(problems, served, { pointer: `${pointer}/leg`, value: link.leg, owner, what: 'leg' });
       if (!legIds.has(link.leg)) {
         problems.push({
           pointer: `${pointer}/leg`,
@@ -85,7 +87,7 @@ export const verifyHandover = ({ handover, legs }: HandoverDocument): Problem[] 
       }
       networks.push({ prefix, owner });
     }
-    if (handover[side].length === 0) continue;
+    if (served.size === 0) continue;
     for (const leg of legs) {
       if ((leg.role !== 'guest' && leg.role !== 'public') || served.has(leg.id)) continue;
       problems.push({

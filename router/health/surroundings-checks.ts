@@ -1,6 +1,7 @@
 import { readFile, statfs } from 'node:fs/promises';
 import type { RouterDocument } from 'documents';
 import { neighbours } from 'node-netlink';
+import { standsBy } from '../handover/standing-by.ts';
 import type { System } from '../system.ts';
 import { type Finding, finding } from './finding.ts';
 
@@ -28,11 +29,14 @@ const isReachable = (system: System, device: string, gateway: string): boolean =
  * Each leg's next hop, by ARP: that is what a gateway must answer to be one, whether or not it answers pings. An IPv6 next
  * hop is pinged, which begins with its neighbour discovery.
  */
-export const checkGateways = (system: System, { legs }: RouterDocument): Promise<Finding[]> =>
-  Promise.all(
-    legs.flatMap(({ device, gateways }) =>
+export const checkGateways = async (system: System, document: RouterDocument): Promise<Finding[]> => {
+  const standing = standsBy(system, document);
+  return Promise.all(
+    document.legs.flatMap(({ device, gateways }) =>
       gateways.map(async (gateway) => {
         const name = `gateway ${device}`;
+        // The answer would go to the router that serves.
+        if (standing) return finding(name, 'pass', 'standing by: not asked');
         if (isReachable(system, device, gateway)) return finding(name, 'pass', `${gateway} answers`);
         const [program, args] = gateway.includes(':')
           ? ['/usr/bin/ping', ['-6', '-n', '-q', '-c', '1', '-W', '2', '-I', device, gateway]]
@@ -44,6 +48,7 @@ export const checkGateways = (system: System, { legs }: RouterDocument): Promise
       }),
     ),
   );
+};
 
 /** Space where the router keeps its files. */
 export const checkDisk = async (system: System): Promise<Finding[]> => {

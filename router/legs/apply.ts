@@ -88,18 +88,25 @@ const planLinks = (system: System, wanted: readonly WantedLink[]): LinkPlan => {
   return { steps, waiting };
 };
 
-/** Sets what differs; a setting that this kernel lacks is none of ours. */
-const applySettings = async (system: System, rendered: RenderedLegs): Promise<string[]> => {
+/** Settings that differ; one that this kernel lacks is none of ours. */
+const differing = async (system: System, rendered: RenderedLegs): Promise<RenderedLegs['settings']> => {
   const { settings } = system;
   if (settings === undefined) return [];
-  const changes: string[] = [];
+  const differ: (readonly [string, string])[] = [];
   for (const [path, value] of rendered.settings) {
     const current = await settings.read(path);
-    if (current === null || current.replaceAll(/\s+/g, ' ') === value) continue;
-    await settings.write(path, value);
-    changes.push(`set ${path.replaceAll('/', '.')} to ${value}`);
+    if (current !== null && current.replaceAll(/\s+/g, ' ') !== value) differ.push([path, value]);
   }
-  return changes;
+  return differ;
+};
+
+const inWords = ([path, value]: readonly [string, string]): string =>
+  `set ${path.replaceAll('/', '.')} to ${value}`;
+
+const applySettings = async (system: System, rendered: RenderedLegs): Promise<string[]> => {
+  const differ = await differing(system, rendered);
+  for (const [path, value] of differ) await system.settings?.write(path, value);
+  return differ.map(inWords);
 };
 
 /** Brings links, addresses and settings to what is wanted: adds first, then removes. */
@@ -119,6 +126,7 @@ export const applyLegs = async (system: System, next: RenderedLegs): Promise<App
 export const diffLegs = async (system: System, next: RenderedLegs): Promise<string> => {
   const { steps, waiting } = planLinks(system, next.links);
   return [
+    ...(await differing(system, next)).map((setting) => `link: ${inWords(setting)}`),
     ...steps.map(({ sentence }) => `link: ${sentence}`),
     ...waiting.map(({ message }) => `# ${message}`),
   ]

@@ -29,7 +29,8 @@ export interface RenderedLegs {
 /**
  * Settings of the namespace. Reverse path filtering is off because replies of a draining router arrive on another leg
  * (the table checks sources itself); liberal TCP windows because a router may see one direction only during a
- * replacement; secondary addresses must survive the primary.
+ * replacement; secondary addresses must survive the primary; every connection tells of its changes, as the standby must hear
+ * of those too that are older than its stream (the kernel's own choice is to tell of those made while somebody listens).
  */
 const namespaceSettings: RenderedLegs['settings'] = [
   ['ipv4/ip_forward', '1'],
@@ -43,6 +44,9 @@ const namespaceSettings: RenderedLegs['settings'] = [
   ['ipv6/conf/all/accept_ra', '0'],
   ['ipv6/conf/default/accept_ra', '0'],
   ['netfilter/nf_conntrack_tcp_be_liberal', '1'],
+  ['netfilter/nf_conntrack_events', '1'],
+  // Connections that a daemon was offered but ends before it took them go to the one that listens beside it.
+  ['ipv4/tcp_migrate_req', '1'],
 ];
 
 /** Each leg answers ARP for its own addresses only, and asks with one that its neighbours know. */

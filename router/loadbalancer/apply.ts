@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Problem } from 'documents';
-import type { Applied } from '../feature.ts';
+import type { Applied, ServiceOutlook } from '../feature.ts';
 import { ServiceError } from '../service/service-error.ts';
 import { service } from '../service/services.ts';
 import { textDiff } from '../service/text-diff.ts';
@@ -95,6 +95,19 @@ export const diff = async (system: System, next: RenderedLoadBalancers): Promise
   const changes = await serverChanges(system, wantedServers(system, next));
   const commands = changes.filter(({ leaving }) => leaving !== true).flatMap((change) => change.commands);
   return text + commands.map((line) => `haproxy: ${line}\n`).join('');
+};
+
+/** What haproxy would be told. */
+export const outlook = async (system: System, next: RenderedLoadBalancers): Promise<ServiceOutlook> => {
+  const text = await diff(system, next);
+  const change = async (): Promise<ServiceOutlook['change']> => {
+    const runs = await service(system, 'haproxy').isRunning(haproxyProgram(system, next.subject));
+    if (next.configuration === '') return runs ? 'stop' : 'none';
+    if (!runs) return 'start';
+    if ((await loadedStructure(system)) !== next.structure) return 'reload';
+    return text === '' ? 'none' : 'told';
+  };
+  return { name: 'haproxy', change: await change(), text };
 };
 
 /** Ends haproxy when there is nothing to balance: its connections may still finish. */

@@ -1,5 +1,5 @@
 import type { Feature } from '../feature.ts';
-import { apply, check, diff, heal } from './apply.ts';
+import { apply, check, diff, heal, outlook } from './apply.ts';
 import { type RenderedLoadBalancers, render } from './render.ts';
 import { verify } from './verify.ts';
 
@@ -10,6 +10,7 @@ export const loadBalancerFeature: Feature<RenderedLoadBalancers> = {
   render,
   check,
   diff,
+  outlook,
   apply,
   heal,
 };

@@ -64,10 +64,12 @@ export const haproxyProgram = (system: System, subject: string): Program => ({
 
 /** haproxy's own verdict on a configuration: null when it would take it, else its words. */
 export const checkConfiguration = async (system: System, configuration: string): Promise<string | null> => {
-  const candidate = at(system, 'candidate');
+  // Another daemon may be asking at the same time.
+  const name = `${haproxyPaths.candidate}.${process.pid}`;
+  const candidate = join(haproxyDirectory(system), name);
   await system.files.write(candidate, configuration, 0o600);
   await mkdir(at(system, 'jail'), { recursive: true, mode: 0o755 });
-  const args = ['-c', '-C', haproxyDirectory(system), '-f', haproxyPaths.candidate];
+  const args = ['-c', '-C', haproxyDirectory(system), '-f', name];
   const { exitCode, stderr, stdout } = await system.exec.run(HAPROXY, args, { timeout: 10_000 });
   await system.files.remove(candidate);
   return exitCode === 0 ? null : `${stderr}${stdout}`.trim();

@@ -1,4 +1,4 @@
-import type { Applied } from '../feature.ts';
+import type { Applied, ServiceOutlook } from '../feature.ts';
 import type { System } from '../system.ts';
 import { MetadataServer } from './metadata-server.ts';
 import type { RenderedGuest, RenderedMetadata } from './render.ts';
@@ -55,6 +55,10 @@ export const diff = (system: System, next: RenderedMetadata): Promise<string> =>
   ];
   return Promise.resolve(lines.map((line) => `metadata: ${line}\n`).join(''));
 };
+
+/** Served by this process itself: whoever takes over brings it along. */
+export const outlook = (): Promise<ServiceOutlook | null> =>
+  Promise.resolve({ name: 'metadata', change: 'none', text: '' });
 
 /** Takes the new data over at once and opens what listeners are missing; never waits for an address to appear. */
 export const apply = async (

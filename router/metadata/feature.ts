@@ -1,5 +1,5 @@
 import type { Feature } from '../feature.ts';
-import { apply, diff, heal } from './apply.ts';
+import { apply, diff, heal, outlook } from './apply.ts';
 import { type RenderedMetadata, render } from './render.ts';
 import { verify } from './verify.ts';
 
@@ -9,6 +9,7 @@ export const metadataFeature: Feature<RenderedMetadata> = {
   verify,
   render,
   diff,
+  outlook,
   apply,
   heal,
 };

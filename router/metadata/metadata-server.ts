@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import { Server as NetServer, type Socket } from 'node:net';
 import type { System } from '../system.ts';
 import { type Answer, answer, notFound } from './answer.ts';
 import type { RenderedGuest, RenderedMetadata } from './render.ts';
@@ -13,6 +13,10 @@ const IDLE = 5_000;
 const LARGEST_HEADERS = 8_192;
 const CONNECTIONS_A_GUEST = 16;
 const CONNECTIONS = 2_048;
+
+/** How long connections without a request are kept when the server ends, and requests under way, ms. */
+const LAST_CONNECTIONS = 500;
+const LAST_REQUESTS = 2_000;
 
 /** How often a listener is tried that could not bind, ms: its address may come to the leg a moment later. */
 const RETRY = 200;
@@ -45,6 +49,10 @@ const deliver = (
  *
  * It lives in the router daemon, so it is away from a kill of the daemon until its next start, about a second: clients
  * (cloud-init, CloudStack's scripts) ask again, and nothing is lost with it, as what was taken is on disk.
+ *
+ * A daemon that takes over listens beside the one that ends (SO_REUSEPORT, socket(7)). Of the two each new connection meets
+ * one; what the ending one was offered and did not take yet goes to the other (tcp_migrate_req, ip-sysctl), and what
+ * it took it answers.
  */
 export class MetadataServer {
   readonly #system: System;
@@ -53,6 +61,10 @@ export class MetadataServer {
   #listeners: Listener[] = [];
   #current: RenderedMetadata | null = null;
   #total = 0;
+  #ending = false;
+  /** Passwords are one server's at a time: this one's from here on. */
+  #hasPasswords = false;
+  readonly #passwords = Promise.withResolvers<void>();
 
   constructor(system: System) {
     this.#system = system;
@@ -73,7 +85,21 @@ export class MetadataServer {
 
   /** Answers by `next` from now on, and listens where it says. Returns what was opened and closed. */
   async set(next: RenderedMetadata): Promise<string[]> {
-    const first = this.#current === null;
+    const changes = await this.#listen(next);
+    const taken = await this.#taken.settle(next);
+    // Whether an earlier daemon got around to telling is not known; telling twice is harmless.
+    if (!this.#hasPasswords) for (const guest of taken) this.#tell(guest);
+    this.#hasPasswords = true;
+    this.#passwords.resolve();
+    return changes;
+  }
+
+  /** Listens beside the server of a daemon that is about to end. Who asks for a password waits for {@link set}. */
+  async besides(next: RenderedMetadata): Promise<void> {
+    await this.#listen(next);
+  }
+
+  async #listen(next: RenderedMetadata): Promise<string[]> {
     this.#current = next;
     const wanted = next.listeners.flatMap((address) =>
       [METADATA_PORT, PASSWORD_PORT].map((port) => ({ address, port })),
@@ -105,9 +131,6 @@ export class MetadataServer {
           : `metadata waits for the address of ${address}:${port}`,
       ),
     );
-    const taken = await this.#taken.settle(next);
-    // Whether an earlier daemon got around to telling is not known; telling twice is harmless.
-    if (first) for (const guest of taken) this.#tell(guest);
     return changes;
   }
 
@@ -119,6 +142,27 @@ export class MetadataServer {
   /** Erases passwords that were taken from the router that served before; returns how many. */
   inheritTaken(taken: readonly TakenPassword[]): Promise<number> {
     return this.#current === null ? Promise.resolve(0) : this.#taken.inherit(taken, this.#current);
+  }
+
+  /** Stops listening, and resolves when everybody who was connected has got his answer, but soon in any case. */
+  async finish(): Promise<void> {
+    this.#ending = true;
+    const { clock } = this.#system;
+    const started = clock.now();
+    for (const { server } of this.#listeners) {
+      // That of HTTP servers would cut connections whose next request may be on its way.
+      NetServer.prototype.close.call(server);
+    }
+    for (let last = false; this.#total > 0; ) {
+      const passed = clock.now() - started;
+      if (passed > LAST_REQUESTS) break;
+      if (!last && passed > LAST_CONNECTIONS) {
+        last = true;
+        for (const { server } of this.#listeners) server.closeIdleConnections();
+      }
+      await clock.sleep(10);
+    }
+    this.close();
   }
 
   /** Stops listening. */
@@ -156,11 +200,13 @@ export class MetadataServer {
       server.on('error', () => {
         resolve();
         void this.#system.clock.sleep(RETRY).then(() => {
-          if (listener.wanted && !server.listening) server.listen({ host: address, port });
+          if (listener.wanted && !this.#ending && !server.listening) {
+            server.listen({ host: address, port, reusePort: true });
+          }
         });
       });
       server.on('listening', () => resolve());
-      server.listen({ host: address, port });
+      server.listen({ host: address, port, reusePort: true });
     });
   }
 
@@ -182,6 +228,7 @@ export class MetadataServer {
   }
 
   #answer(port: number, request: IncomingMessage, response: ServerResponse): void {
+    if (this.#ending) response.setHeader('connection', 'close');
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       // A body, if any, is not read: the connection goes with it.
       response.setHeader('connection', 'close');
@@ -203,6 +250,7 @@ export class MetadataServer {
 
   /** CloudStack's password server: https://docs.cloudstack.apache.org/en/latest/adminguide/templates/_password.html */
   async #password(guest: RenderedGuest, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    await this.#passwords.promise;
     switch (request.headers['domu_request']) {
       case 'send_my_password':
         plain(response, 200, (await this.#taken.offered(guest)) ?? 'saved_password');

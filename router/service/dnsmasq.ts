@@ -15,8 +15,9 @@ import {
 } from 'dnsmasq-config';
 import type { Problem } from 'documents';
 import { prefixContains } from 'ip';
-import type { Applied } from '../feature.ts';
+import type { Applied, ServiceOutlook } from '../feature.ts';
 import type { System } from '../system.ts';
+import { dnsmasqSuccession } from './dnsmasq-succession.ts';
 import { type DnsmasqParts, dnsmasqFiles, isNeeded } from './dnsmasq-setup.ts';
 import type { Program } from './program.ts';
 import { makeReachable } from './reachable.ts';
@@ -101,6 +102,22 @@ export class Dnsmasq {
     return `${text}dnsmasq: ${action} (${reasons.join('; ')})\n`;
   }
 
+  /** What `apply` would do to dnsmasq; null as long as the other part is not known. */
+  async outlook(part: Partial<DnsmasqParts>): Promise<ServiceOutlook | null> {
+    const parts = this.#imagine(part);
+    if (parts === null) return null;
+    const text = await this.diff(part);
+    const found = await this.#read();
+    const runs = await this.#service.isRunning(this.#program(parts));
+    const change = ((): ServiceOutlook['change'] => {
+      if (!isNeeded(parts)) return runs ? 'stop' : 'none';
+      if (!runs) return 'start';
+      const { action } = planChange(found, dnsmasqFiles(this.#service.directory, parts));
+      return action === 'rewrite' ? 'told' : action;
+    })();
+    return { name: 'dnsmasq', change, text };
+  }
+
   /** Asks `dnsmasq --test` about the configuration. */
   async check(part: Partial<DnsmasqParts>): Promise<Problem[]> {
     const parts = this.#imagine(part);
@@ -110,7 +127,8 @@ export class Dnsmasq {
     if (next === undefined || next.text === (await this.#system.files.read(next.path))) return [];
     const folders = setupDirectories(directory);
     for (const folder of Object.values(folders)) await mkdir(folder, { recursive: true, mode: 0o755 });
-    const candidate = join(directory, 'dnsmasq.conf.check');
+    // Another daemon may be asking at the same time.
+    const candidate = join(directory, `dnsmasq.conf.check.${process.pid}`);
     await this.#system.files.write(candidate, next.text);
     const { exitCode, stderr } = await this.#system.exec.run(
       DNSMASQ,
@@ -146,21 +164,23 @@ export class Dnsmasq {
    * Takes over the leases of the router that served before, and returns how many it lacked. dnsmasq reads them at its start
    * only, so it is restarted: once in its life, which is before it serves. Later ones it makes itself when clients renew,
    * as it is authoritative and every address is reserved.
+   *
+   * @param again - it does not serve and will be told of more: it may be restarted again
    */
-  inherit(text: string): Promise<number> {
+  inherit(text: string, again = false): Promise<number> {
     return this.#next(async () => {
       const { files } = this.#system;
       const parts = this.#complete(this.#parts);
       if (parts === null || !isNeeded(parts) || parts.dhcp.ranges.length === 0) return 0;
       const mark = join(this.#service.directory, 'inherited');
-      if ((await files.read(mark)) !== null) return 0;
+      if (!again && (await files.read(mark)) !== null) return 0;
       const held = new Set((await this.leases()).map(({ address }) => address));
       this.#inherited = parseLeases(text)
         .filter((lease) => lease.family === 4)
         .filter(({ address }) => !held.has(address));
       const count = this.#inherited.length;
-      if (count > 0) await this.#service.restart(this.#program(parts));
-      await files.write(mark, `${count}\n`);
+      if (count > 0) await this.#replace(parts);
+      if (!again) await files.write(mark, `${count}\n`);
       return count;
     });
   }
@@ -214,7 +234,7 @@ export class Dnsmasq {
     const program = this.#program(parts);
     const changes: string[] = [];
     if (action === 'restart' && before.length > 0) {
-      await this.#service.restart(program);
+      await this.#replace(parts);
       changes.push(`dnsmasq restarted: ${plan.reasons.join('; ') || 'an earlier restart was not finished'}`);
     } else {
       const outcome = await this.#service.start(program);
@@ -255,6 +275,10 @@ export class Dnsmasq {
       }
       await this.#system.clock.sleep(RELEASE_PAUSE);
     }
+  }
+
+  #replace(parts: DnsmasqParts): Promise<void> {
+    return this.#service.replace(this.#program(parts), dnsmasqSuccession(this.#system));
   }
 
   /** What of our layout lies on disk. */
@@ -315,18 +339,19 @@ export class Dnsmasq {
       await mkdir(folder, { recursive: true, mode: 0o755 });
     }
     await files.remove(`${directory}/pid`);
-    // At this moment no dnsmasq has the lease file open: what stands against the reservations is simply left out.
+    // What stands against the reservations is simply left out. A dnsmasq that still runs keeps the file it has open; the next
+    // one has this one, so that they do not write into each other's.
     const text = await files.read(this.#leaseFile);
     const inherited = this.#inherited;
     this.#inherited = [];
     if (text === null && inherited.length === 0) return;
     const leases = [...parseLeases(text ?? ''), ...inherited];
     const stale = new Set<string>(staleLeases(leases, parts.dhcp.reservations).map(({ address }) => address));
-    if (stale.size > 0 || inherited.length > 0) {
-      await files.write(
-        this.#leaseFile,
-        renderLeases(withoutLeases(leases, stale), parseServerDuid(text ?? '')),
-      );
-    }
+    await replaceFile(
+      this.#leaseFile,
+      stale.size > 0 || inherited.length > 0
+        ? renderLeases(withoutLeases(leases, stale), parseServerDuid(text ?? ''))
+        : (text ?? ''),
+    );
   }
 }

@@ -30,6 +30,8 @@ export interface RouterServices {
   readonly start: () => void;
   /** Ends what runs inside this process and lets go of what does not: daemons go on. */
   readonly close: () => void;
+  /** The same, once guests that were being answered have their answers; soon in any case. */
+  readonly finish: () => Promise<void>;
 }
 
 const drain = async (system: System, body: unknown): Promise<void> => {
@@ -94,14 +96,20 @@ export const routerServices = (system: System, router: () => ServedRouter): Rout
       POST: async () => ({ status: 200, body: { items: await monitor.check({ thorough: true }) } }),
     },
   };
+  const close = (): void => {
+    monitor.stop();
+    metadataServer(system).close();
+    releaseServices(system);
+  };
   return {
     observe,
     routes,
     start: () => monitor.start(),
-    close: () => {
+    close,
+    finish: async () => {
       monitor.stop();
-      metadataServer(system).close();
       releaseServices(system);
+      await metadataServer(system).finish();
     },
   };
 };

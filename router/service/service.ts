@@ -4,6 +4,7 @@ import { type ProcessWatch, processStartTime, watchProcess } from 'node-netlink'
 import type { System } from '../system.ts';
 import type { Program } from './program.ts';
 import { ServiceError } from './service-error.ts';
+import type { Succession } from './succession.ts';
 
 /** How long a started program may take until it answers, ms. */
 const READY_WITHIN = 5_000;
@@ -13,6 +14,9 @@ const END_WITHIN = 2_000;
 const SETTLED_AFTER = 60_000;
 /** A log that has grown beyond this is emptied, bytes: guests must not be able to fill the disk by making a daemon complain. */
 const LARGEST_LOG = 4 * 1024 * 1024;
+/** Of programs that were replaced, so many may still be finishing what they had begun. */
+const MOST_LEAVING = 8;
+const SUCCESSION_ATTEMPTS = 3;
 const FIRST_DELAY = 100;
 const LONGEST_DELAY = 30_000;
 
@@ -20,19 +24,28 @@ const LONGEST_DELAY = 30_000;
 export const restartDelay = (failures: number): number =>
   failures === 0 ? 0 : Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** (failures - 1));
 
-/** What is kept on disk about a running program, so that the next router daemon knows it again. */
-interface Running {
+interface Process {
   readonly pid: number;
   /** Ticks since boot (proc(5), field 22): tells the process from a later one with the same pid. */
   readonly startTime: number;
+}
+
+/** What is kept on disk about a running program, so that the next router daemon knows it again. */
+interface Running extends Process {
   readonly path: string;
+  /** Those before it, as long as they finish what they had begun. */
+  readonly leaving?: readonly Process[];
 }
 
 /** Stands in the record while a program is being started: should we end in between, there is one whose pid nobody wrote down. */
 interface Starting {
   readonly starting: true;
   readonly path: string;
+  /** Those that run meanwhile, the last one in charge. */
+  readonly leaving?: readonly Process[];
 }
+
+const isAlive = ({ pid, startTime }: Process): boolean => processStartTime(pid) === startTime;
 
 /** Whether a service runs and why not, as a condition of the router's status. */
 export interface ServiceCondition {
@@ -55,6 +68,8 @@ export class Service {
   readonly #system: System;
   #wanted: Program | null = null;
   #running: Running | null = null;
+  /** Those that were replaced and finish what they had begun. */
+  #leaving: readonly Process[] = [];
   #runningSince = 0;
   #watch: ProcessWatch | null = null;
   #failures = 0;
@@ -114,6 +129,28 @@ export class Service {
   }
 
   /**
+   * Starts `program` beside what runs, which is ended when the new one has taken its place; nobody is to notice. When that
+   * cannot be done it is a restart.
+   */
+  replace(program: Program, succession: Succession): Promise<void> {
+    return this.#next(async () => {
+      this.#wanted = null;
+      if (!this.#isAlive()) await this.#adopt(program);
+      const old = this.#running;
+      this.#running = null;
+      this.#watch?.close();
+      this.#watch = null;
+      if (old !== null && !(await this.#succeed(program, succession, old))) {
+        await this.#end('SIGTERM');
+        this.#running = old;
+        await this.#end('SIGTERM');
+      }
+      this.#wanted = program;
+      if (!this.#isAlive()) await this.#start(program);
+    });
+  }
+
+  /**
    * Ends the service; it stays ended. `SIGTERM` waits for the end and kills a program that does not obey; any other signal
    * is a request that the program follows in its own time. `program` lets one be ended that an earlier daemon started.
    * True when there was one.
@@ -123,11 +160,19 @@ export class Service {
       this.#wanted = null;
       this.#state = null;
       if (!this.#isAlive() && !(await this.#adopt(program))) return false;
+      for (const one of this.#leaving) this.#dismiss(one);
       if (signal === 'SIGTERM') await this.#end(signal);
       else this.#leave(signal);
       await this.#system.files.remove(this.#record);
       return true;
     });
+  }
+
+  /** Whether `program` runs, started by us or by an earlier daemon. Takes nothing over. */
+  async isRunning(program: Program): Promise<boolean> {
+    if (this.#isAlive()) return true;
+    const found = await this.#recorded(program);
+    return found !== null && (await this.#fits(found.pid, program));
   }
 
   /** Sends a signal to the running program; false when there is none. */
@@ -140,6 +185,7 @@ export class Service {
   /** Lets go of the program, which runs on. Called when the router daemon ends. */
   release(): void {
     this.#released = true;
+    for (const one of this.#leaving) this.#dismiss(one);
     this.#watch?.close();
     this.#watch = null;
   }
@@ -172,8 +218,11 @@ export class Service {
   async #adopt(program: Program): Promise<boolean> {
     const found = await this.#recorded(program);
     if (found === null || !(await this.#fits(found.pid, program))) return false;
-    this.#hold(found);
-    await this.#write(found);
+    const { leaving, ...own } = found;
+    // Whoever was to end it is gone.
+    for (const one of leaving ?? []) this.#kill(one, 'SIGKILL');
+    this.#hold(own);
+    await this.#write(own);
     this.#set('True', 'Adopted', `${this.name} runs as pid ${found.pid}, found running`);
     return true;
   }
@@ -188,7 +237,13 @@ export class Service {
       return null;
     }
     if (record.path !== program.path) return null;
-    if ('starting' in record) return this.#unrecorded(program);
+    if ('starting' in record) {
+      const leaving = (record.leaving ?? []).filter(isAlive);
+      const started = await this.#unrecorded(program, leaving);
+      if (started !== null) return { ...started, leaving };
+      const last = leaving.at(-1);
+      return last === undefined ? null : { ...last, path: program.path, leaving: leaving.slice(0, -1) };
+    }
     return Number.isInteger(record.pid) && processStartTime(record.pid) === record.startTime ? record : null;
   }
 
@@ -200,10 +255,15 @@ export class Service {
   }
 
   /** The program that was started by a daemon which ended before it could write its pid down. */
-  async #unrecorded(program: Program): Promise<Running | null> {
+  async #unrecorded(program: Program, others: readonly Process[]): Promise<Running | null> {
     for (const name of await this.#system.files.list('/proc')) {
       const pid = Number(name);
-      if (!Number.isInteger(pid) || !(await this.#fits(pid, program))) continue;
+      if (
+        !Number.isInteger(pid) ||
+        others.some((other) => other.pid === pid) ||
+        !(await this.#fits(pid, program))
+      )
+        continue;
       // Programs are started as leaders of sessions (proc_pid_stat(5), field 6); their workers have the same command line.
       const fields = (await this.#procFile(pid, 'stat')).replace(/^.*\) /s, '').split(' ');
       const startTime = processStartTime(pid);
@@ -222,7 +282,8 @@ export class Service {
   }
 
   async #write(record: Running | Starting): Promise<void> {
-    await this.#system.files.write(this.#record, `${JSON.stringify(record)}\n`, 0o600);
+    const leaving = this.#leaving.length === 0 ? {} : { leaving: this.#leaving };
+    await this.#system.files.write(this.#record, `${JSON.stringify({ ...record, ...leaving })}\n`, 0o600);
   }
 
   /** Programs append to their log, so it can be emptied under them. */
@@ -234,10 +295,11 @@ export class Service {
     }
   }
 
-  async #start(program: Program): Promise<void> {
+  async #start(program: Program, last?: () => Promise<void>): Promise<void> {
     const { clock, exec } = this.#system;
     await program.prepare?.();
     await this.#write({ starting: true, path: program.path });
+    await last?.();
     let pid: number;
     try {
       pid = await exec.start(program.path, program.args(), { log: this.#log });
@@ -252,7 +314,7 @@ export class Service {
       this.#hold(running);
     }
     const deadline = clock.now() + READY_WITHIN;
-    for (let wait = 5; ; wait = Math.min(wait * 2, 80)) {
+    for (let wait = 3; ; wait = Math.min(wait * 2, 80)) {
       if (!this.#isAlive()) {
         this.#running = null;
         throw this.#failed('service-exited', `${program.path} ended while it started`, await this.#tail());
@@ -265,6 +327,49 @@ export class Service {
       await clock.sleep(wait);
     }
     this.#set('True', 'Running', `${this.name} runs as pid ${pid}`);
+  }
+
+  /** Starts `program` while `old` runs; false when it did not come up. */
+  async #succeed(program: Program, { before, after, linger }: Succession, old: Running): Promise<boolean> {
+    const { pid, startTime } = old;
+    const leaving: Process = { pid, startTime };
+    this.#leaving = [...this.#leaving, leaving];
+    for (const one of this.#leaving.slice(0, -MOST_LEAVING)) this.#dismiss(one);
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await this.#start(program, () => before(this.#leaving.map((one) => one.pid)));
+        break;
+      } catch (error) {
+        // One that leaves may have been told of a new address, and have taken it, at the wrong moment.
+        if (attempt < SUCCESSION_ATTEMPTS && this.#running === null && isAlive(old)) continue;
+        const message = error instanceof Error ? error.message : String(error);
+        this.#system.report({
+          type: 'router.service-not-succeeded',
+          level: 'warning',
+          subject: program.subject,
+          message: `${this.name} could not be replaced while it ran and is restarted: ${message}`,
+        });
+        this.#leaving = this.#leaving.filter((one) => one !== leaving);
+        for (const one of this.#leaving) this.#dismiss(one);
+        await after(old.pid).catch(() => undefined);
+        return false;
+      }
+    }
+    await after(old.pid);
+    void this.#system.clock.sleep(linger).then(async () => {
+      if (this.#released || !this.#leaving.includes(leaving)) return;
+      this.#dismiss(leaving);
+      await this.#next(async () => {
+        if (this.#running !== null) await this.#write(this.#running);
+      });
+    });
+    return true;
+  }
+
+  /** Ends one that was replaced. Killed: asked to end it would take connections with it that its children serve. */
+  #dismiss(one: Process): void {
+    this.#kill(one, 'SIGKILL');
+    this.#leaving = this.#leaving.filter((other) => other !== one);
   }
 
   #failed(code: 'service-exited' | 'service-not-ready', what: string, tail: string): ServiceError {
@@ -372,7 +477,7 @@ export class Service {
     );
   }
 
-  #kill(running: Running, signal: NodeJS.Signals): void {
+  #kill(running: Process, signal: NodeJS.Signals): void {
     if (processStartTime(running.pid) !== running.startTime) return;
     try {
       process.kill(running.pid, signal);

@@ -203,7 +203,7 @@ export class ChainRouter {
   }
 }
 
-const routerId = (ordinal: number): string => `rtr-00000000000${ordinal}`;
+const routerId = (ordinal: number): string => `rtr-${String(ordinal).padStart(12, '0')}`;
 
 /** The network's document for the router of that place: all the same but for the ports it may use. */
 export const chainDocument = (ordinal: number, parts: Partial<RouterDocument> = {}): RouterDocument => {
@@ -357,12 +357,15 @@ export class ChainLab {
   ): { readonly older: HandoverLink[]; readonly newer: HandoverLink[] } {
     const seen = { older: [] as HandoverLink[], newer: [] as HandoverLink[] };
     for (const [index, { device, mtu }] of LEGS.entries()) {
-      const down = { device: `o${older.ordinal}-${device}`, mac: `02:00:00:0${newer.ordinal}:00:0${index}` };
-      const up = { device: `n${newer.ordinal}-${device}`, mac: `02:00:00:0${older.ordinal}:01:0${index}` };
+      const pair = [older.ordinal, newer.ordinal]
+        .map((ordinal) => String(ordinal).padStart(2, '0'))
+        .join(':');
+      const down = { device: `o${older.ordinal}-${device}`, mac: `02:00:${pair}:00:0${index}` };
+      const up = { device: `n${newer.ordinal}-${device}`, mac: `02:00:${pair}:01:0${index}` };
       wire({ netns: older.netns, ...up }, { netns: newer.netns, ...down }, mtu);
-      const network = `169.254.77.${older.ordinal * 8 + index * 2}`;
-      const peer = `169.254.77.${older.ordinal * 8 + index * 2 + 1}`;
-      const link = `lnk-${older.ordinal}-${index}`;
+      const network = `169.254.${newer.ordinal}.${older.ordinal * 8 + index * 2}`;
+      const peer = `169.254.${newer.ordinal}.${older.ordinal * 8 + index * 2 + 1}`;
+      const link = `lnk-${older.ordinal}-${newer.ordinal}-${index}`;
       // How the newer one sees it, and the older one.
       seen.older.push({
         id: link,

@@ -62,7 +62,8 @@ test.serial(
     const { lab, first } = await labOf(t);
     await first.put({});
     const second = await lab.router();
-    await second.put({});
+    // A successor, as it is when it is given a state: else the ports it reserves are nobody's, and freed with the next look.
+    await second.put({}, { older: lab.join(first, second).older, newer: [] });
     const carried = [
       outward(40_001),
       outward(40_002, 'close-wait'),

@@ -172,14 +172,10 @@ test.serial('other names are asked upstream, in order', async (t) => {
   ]);
   t.teardown(() => upstream.kill('SIGKILL'));
   const before = pid();
-  const began = performance.now();
   const changes = await apply(
     system,
     served(both, { dns: { domain: 'cloud.internal', upstreams: ['203.0.113.99'], records: [] } }),
   );
-  const took = performance.now() - began;
-  t.log(`${Math.round(took)} ms`);
-  t.true(took < 1_000, 'the gap in service');
   t.regex(changes.join(), /restarted/);
   t.not(pid(), before);
   t.true(await until(async () => (await dig(web, '@10.1.1.1', 'www.example.org')) === '198.51.100.7'));

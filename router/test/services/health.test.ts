@@ -7,7 +7,9 @@ import { diagnosticCommand } from '../../diagnostics/diagnostic-command.ts';
 import { supportBundle } from '../../diagnostics/support-bundle.ts';
 import { dhcpFeature } from '../../dhcp/feature.ts';
 import { dnsFeature } from '../../dns/feature.ts';
+import { standsByWhile } from '../../handover/standing-by.ts';
 import { HealthMonitor } from '../../health/health-monitor.ts';
+import { checkGateways } from '../../health/surroundings-checks.ts';
 import { loadBalancerFeature } from '../../loadbalancer/feature.ts';
 import { metadataServer } from '../../metadata/apply.ts';
 import { metadataFeature } from '../../metadata/feature.ts';
@@ -109,6 +111,14 @@ test.serial('finds what does not work', async (t) => {
   t.like(found.get('dnsmasq'), { status: 'fail', message: 'does not answer on 10.1.1.1' });
   t.like(found.get('metadata'), { status: 'fail' });
   t.like(found.get('haproxy'), { status: 'fail', message: 'its socket does not answer' });
+  // One that stands by gets no answers to what it asks, and does not wait for any.
+  standsByWhile(system, () => true);
+  t.teardown(() => standsByWhile(system, () => false));
+  const began = performance.now();
+  t.deepEqual(await checkGateways(system, whole), [
+    { name: 'gateway public0', status: 'pass', message: 'standing by: not asked' },
+  ]);
+  t.true(performance.now() - began < 500);
 });
 
 test.serial('diagnostics run inside the router', async (t) => {

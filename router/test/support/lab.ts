@@ -9,7 +9,9 @@ import { fileURLToPath } from 'node:url';
 import type { RouterDocument, RouterEvent, RouterStatus } from 'documents';
 import { Peer } from './peer.ts';
 
-const daemonProgram = fileURLToPath(new URL('../../main.ts', import.meta.url));
+const fromSources = fileURLToPath(new URL('../../main.ts', import.meta.url));
+/** Where a bundle that lies anywhere finds what stays outside of it. */
+const modules = fileURLToPath(new URL('../../../node_modules', import.meta.url));
 const NFT = '/usr/sbin/nft';
 
 export interface Answer<Body = unknown> {
@@ -33,8 +35,11 @@ export class Lab {
   readonly #names: Record<'fabric' | 'router' | 'outside' | 'web' | 'other', string>;
   readonly #added: Peer[] = [];
   #daemon: ChildProcess | null = null;
+  readonly #program: string;
 
-  constructor() {
+  /** `program`: what the daemon runs from, its sources or a bundle. */
+  constructor(program = fromSources) {
+    this.#program = program;
     labs += 1;
     const base = `svt${process.pid}${labs}`;
     const names = {
@@ -108,13 +113,7 @@ export class Lab {
 
   /** Starts the router daemon and waits until it listens. */
   async start(): Promise<void> {
-    const child = spawn(
-      'ip',
-      ['netns', 'exec', this.router, process.execPath, daemonProgram, '--state', this.directory],
-      {
-        stdio: ['ignore', 'ignore', 'inherit'],
-      },
-    );
+    const child = this.run('--state', this.directory);
     this.#daemon = child;
     for (let attempt = 0; attempt < 500; attempt += 1) {
       if (child.exitCode !== null) throw new Error(`the router daemon ended with ${child.exitCode}`);
@@ -122,6 +121,22 @@ export class Lab {
       await sleep(10);
     }
     throw new Error('the router daemon does not listen');
+  }
+
+  /** Runs the program in the router's namespace. */
+  run(...args: string[]): ChildProcess {
+    return this.runProgram(this.#program, ...args);
+  }
+
+  /** Runs another program of a daemon there, such as a newer bundle. */
+  runProgram(program: string, ...args: string[]): ChildProcess {
+    const child = spawn('ip', ['netns', 'exec', this.router, process.execPath, program, ...args], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, NODE_PATH: modules },
+    });
+    // Who wants what it prints listens at once; nobody else is to make it wait.
+    child.stdout.resume();
+    return child;
   }
 
   /** Ends the daemon at once, as the kernel would. */
@@ -138,7 +153,9 @@ export class Lab {
   /** A call of the control API. */
   call<Body = unknown>(method: string, path: string, body?: unknown): Promise<Answer<Body>> {
     return new Promise((resolve, reject) => {
-      const call = request({ socketPath: join(this.directory, 'control.sock'), method, path }, (response) => {
+      // A connection of its own: one that is kept may be of a daemon that has gone.
+      const target = { socketPath: join(this.directory, 'control.sock'), method, path, agent: false };
+      const call = request(target, (response) => {
         const chunks: Buffer[] = [];
         response.on('data', (chunk: Buffer) => chunks.push(chunk));
         response.on('end', () => {
@@ -220,9 +237,22 @@ export class Lab {
   /** Removes everything the lab made. */
   async close(): Promise<void> {
     await this.kill('SIGTERM');
+    this.#endProcesses();
     for (const peer of [this.outside, this.web, this.other, ...this.#added]) peer.close();
     for (const { netns } of this.#added) spawnSync('ip', ['netns', 'del', netns]);
     for (const name of Object.values(this.#names)) spawnSync('ip', ['netns', 'del', name]);
     rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  /** Services outlive their daemon; with what still runs in it a namespace would live on without a name. */
+  #endProcesses(): void {
+    const { stdout } = spawnSync('ip', ['netns', 'pids', this.router], { encoding: 'utf8' });
+    for (const pid of stdout.split('\n').filter(Boolean).map(Number)) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // It ended after it was listed.
+      }
+    }
   }
 }
