@@ -1,22 +1,33 @@
 /** The host agent: fetches the host document, brings fabric and machines to it, serves the routers, and says how things stand. */
-import { randomUUID } from 'node:crypto';
+import { type KeyObject, randomUUID } from 'node:crypto';
 import { type FSWatcher, mkdirSync, watch } from 'node:fs';
 import { join } from 'node:path';
-import type { Condition, HostDocument } from 'documents';
+import type { Condition, Failover as FailoverReport, HostDocument } from 'documents';
+import { BundleStore } from './bundles/bundle-store.ts';
+import { ownBundle } from './bundles/own-bundle.ts';
 import { backOffDelay } from './channel/back-off.ts';
 import { ControllerClient } from './channel/controller.ts';
 import { Doorbell } from './channel/doorbell.ts';
 import { answerRequest } from './channel/requests.ts';
 import { checkHostDocument, readHostDocument, writeHostDocument } from './document/document-file.ts';
 import type { HostIdentity } from './document/host-file.ts';
+import { RouterDaemons } from './failover/router-daemons.ts';
+import { Failover } from './failover/failover.ts';
+import type { Candidate } from './failover/on-duty.ts';
+import { SyncPipes } from './failover/sync-pipes.ts';
+import { announceAddresses } from './fabric/announce.ts';
 import type { MovedMacs } from './fabric/apply.ts';
+import type { ObservedFabric } from './fabric/observed.ts';
 import { Fabric } from './fabric/fabric.ts';
 import { MachineLinks } from './links/machine-links.ts';
 import type { MachineDriver, MachineReport } from './machines/machine.ts';
+import { MachineImage } from './machines/namespace/image.ts';
 import { NamespaceDriver } from './machines/namespace/namespace-driver.ts';
 import type { RouterProgram } from './machines/namespace/router-process.ts';
-import { namespaceDirectory } from './names.ts';
+import { machineNamespace, namespaceDirectory } from './names.ts';
+import { Prober } from './probes/prober.ts';
 import { Reconciliation } from './reconciliation.ts';
+import { defaultPatience, type Patience } from './routers/router-delivery.ts';
 import { Routers } from './routers/routers.ts';
 import { type HostFacts, hostConditions, hostStatus, type Outcome } from './status.ts';
 import { version } from './version.ts';
@@ -34,7 +45,11 @@ export interface HostAgentOptions {
   readonly state: string;
   readonly prefix: string;
   readonly router: RouterProgram;
+  /** Keys that may sign bundles of routers; without any the host runs what it came with. */
+  readonly trustedKeys?: readonly KeyObject[];
   readonly log: Log;
+  /** When a daemon counts as hung; 10 s if not said. */
+  readonly patience?: Patience;
 }
 
 const POLL_EVERY = 30_000;
@@ -51,7 +66,12 @@ export class HostAgent {
   readonly #fabric: Fabric;
   readonly #links: MachineLinks;
   readonly #driver: MachineDriver;
+  readonly #image = new MachineImage();
   readonly #routers: Routers;
+  readonly #prober: Prober;
+  readonly #failover: Failover;
+  readonly #pipes: SyncPipes;
+  readonly #daemons: RouterDaemons;
   readonly #startedAt = Date.now();
   #document: HostDocument | null = null;
   #etag: string | null = null;
@@ -79,6 +99,7 @@ export class HostAgent {
   constructor(options: HostAgentOptions) {
     this.#options = options;
     const { identity, state, prefix, router } = options;
+    const { patience = defaultPatience } = options;
     this.#directory = join(state, 'host');
     this.#controller = new ControllerClient(identity.controller, identity.token);
     this.#routers = new Routers({
@@ -87,20 +108,69 @@ export class HostAgent {
       eventFile: join(this.#directory, 'events.jsonl'),
       report: (report) => this.#report(report),
       onTrouble: (router, error) => options.log.warn({ router, err: error.message }, 'delivery failed'),
+      onListens: (router) => {
+        this.#daemons.listens(router);
+        this.#pipes.listens(router);
+      },
+      onSilent: (router) => this.#daemons.silent(router),
+      patience,
     });
-    this.#fabric = new Fabric({ prefix, onChange: () => this.#kernelChanged() });
+    this.#fabric = new Fabric({
+      prefix,
+      onChange: () => this.#kernelChanged(),
+      onEvent: (event) => this.#failover.fabricChanged(event),
+    });
+    this.#failover = new Failover({
+      prefix,
+      directory: this.#directory,
+      route: () => this.#fabric.route,
+      onPromoted: (failover, by, failures) => this.#promoted(failover, by, failures),
+      isSynced: (id) =>
+        this.#pipes.statuses.some(({ standby, state }) => standby === id && state === 'synced'),
+      onLoss: (router, reason) => {
+        if (router !== null) {
+          const message = `${router} died, ${reason}, and is made anew: nobody could take over`;
+          this.#report({ type: 'host.router-died', level: 'error', subject: router, message });
+        }
+        void this.#reconcile();
+      },
+    });
+    this.#daemons = new RouterDaemons({
+      restart: (router) => !this.#closed && this.#driver.restart(router),
+      listensAnew: (router) => this.#routers.listensAnew(router),
+      report: (report) => this.#report(report),
+      onChange: () => this.#statusSoon(),
+      patience,
+    });
+    this.#pipes = new SyncPipes({
+      directory: join(this.#directory, 'routers'),
+      onChange: () => this.#statusSoon(),
+    });
     this.#links = new MachineLinks({ onChange: () => this.#kernelChanged() });
+    const bundles = new BundleStore({
+      directory: join(this.#directory, 'bundles'),
+      trusted: options.trustedKeys ?? [],
+      fetch: (checksum) => this.#controller.bundle(checksum),
+    });
     this.#driver = new NamespaceDriver({
       prefix,
       machinesDirectory: join(this.#directory, 'machines'),
       routersDirectory: join(this.#directory, 'routers'),
       router,
+      own: ownBundle(router.bundle, bundles),
+      bundles,
+      image: () => this.#image.text,
       listener: {
         changed: () => this.#statusSoon(),
         report: (report) => this.#report(report),
         routerStarted: (id) => this.#routers.daemonStarted(id),
+        routerEnded: (id) => {
+          this.#failover.daemonEnded(id);
+          this.#daemons.ended(id);
+        },
       },
     });
+    this.#prober = new Prober({ prefix, host: identity.id, report: (report) => this.#report(report) });
     this.#reconciliation = new Reconciliation({
       fabric: this.#fabric,
       links: this.#links,
@@ -108,7 +178,8 @@ export class HostAgent {
       routers: this.#routers,
       isWanted: (id) =>
         !this.#closed &&
-        this.#document?.machines.some((machine) => machine.id === id && machine.state === 'running') === true,
+        this.#effective?.machines.some((machine) => machine.id === id && machine.state === 'running') ===
+          true,
       onBooted: () => this.#statusSoon(),
       isConnected: () => this.#doorbell.connected,
       onUnannounced: (machine, error) =>
@@ -128,9 +199,12 @@ export class HostAgent {
         if (frame.type === 'host-document') void this.#fetch();
         else if (frame.type === 'router-document') this.#routers.ring(frame.router);
         else if (frame.type === 'request') {
-          void answerRequest(frame, { routers: this.#routers, status: () => this.#pushStatus() }).then(
-            (response) => this.#doorbell.send(response),
-          );
+          void answerRequest(frame, {
+            routers: this.#routers,
+            probeReading: (probe, from, to) => this.#prober.reading(probe, from, to),
+            restartDaemon: (router) => this.#daemons.restart(router),
+            status: () => this.#pushStatus(),
+          }).then((response) => this.#doorbell.send(response));
         }
       },
     });
@@ -144,13 +218,18 @@ export class HostAgent {
     this.#routers.open();
     this.#document = readHostDocument(join(this.#directory, 'document.json'), identity.id);
     this.#persisted = this.#document;
+    mkdirSync(namespaceDirectory, { recursive: true });
+    this.#watcher = watch(namespaceDirectory, (_event, name) => {
+      if (name?.startsWith(`${this.#options.prefix}-`) !== true) return;
+      this.#failover.namespaceChanged(name);
+      this.#kernelChanged();
+    });
+    // Deaths that nobody saw come first: a pass would bring a dead router back, and give it the MACs.
+    if (this.#document !== null) await this.#fabric.open();
+    this.#failover.open(this.#document);
     this.#doorbell.open();
     this.#pollTimer = setInterval(() => this.#poll(), POLL_EVERY);
     if (this.#document !== null) await this.#reconcile();
-    mkdirSync(namespaceDirectory, { recursive: true });
-    this.#watcher = watch(namespaceDirectory, (_event, name) => {
-      if (name?.startsWith(`${this.#options.prefix}-`) === true) this.#kernelChanged();
-    });
   }
 
   /** Ends the agent. Machines, bridges and rules stay as they are; the next start adopts them. */
@@ -160,10 +239,14 @@ export class HostAgent {
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#settleTimer);
     clearTimeout(this.#statusTimer);
+    this.#daemons.close();
     this.#watcher?.close();
     this.#doorbell.close();
     await this.#reconciling;
+    this.#failover.close();
+    this.#pipes.close();
     this.#routers.close();
+    this.#prober.close();
     await this.#driver.close();
     this.#links.close();
     await this.#fabric.close();
@@ -210,6 +293,11 @@ export class HostAgent {
     }
   }
 
+  /** What is wanted now: the document, with those in the places of the dead that took over. */
+  get #effective(): HostDocument | null {
+    return this.#document === null ? null : this.#failover.effective(this.#document);
+  }
+
   #kernelChanged(): void {
     if (this.#closed || this.#document === null) return;
     clearTimeout(this.#settleTimer);
@@ -252,8 +340,21 @@ export class HostAgent {
     // Before it is applied: an agent killed halfway goes on with it. By the one before, it would bring back a router that
     // has been replaced, and give it the MACs.
     const unwritten = await this.#persist(document);
-    const { reasons, moved, ...outcomes } = await this.#reconciliation.apply(document, { thorough });
+    if (unwritten === null) this.#failover.settle(document);
+    this.#failover.guard(document);
+    this.#pipes.want(this.#failover.effective(document).standbys ?? []);
+    const intent = {
+      document: () => this.#failover.effective(document),
+      examine: (found: Pick<ObservedFabric, 'links'>) => {
+        const before = this.#failover.effective(document);
+        this.#failover.examine(found.links.map(({ name, up, carrier = true }) => ({ name, up, carrier })));
+        return this.#failover.effective(document) !== before;
+      },
+    };
+    const { reasons, moved, ...outcomes } = await this.#reconciliation.apply(intent, { thorough });
     this.#outcomes = outcomes;
+    this.#daemons.keep(new Set(document.machines.map(({ id }) => id)));
+    this.#prober.follow(document);
     if (moved !== null) this.#reportMoved(moved);
     if (reasons.length > 0 && this.#settled === document.generation) {
       this.#report({
@@ -288,6 +389,37 @@ export class HostAgent {
       const message = `Moved within ${microseconds} µs: ${macs.join(', ')}`.slice(0, 2000);
       this.#report({ type: 'host.macs-moved', level: 'info', subject: machine, message });
     }
+  }
+
+  /** Tells the segments, has the remains removed, and says what happened. Frames are at the standby by now. */
+  #promoted(failover: FailoverReport, { ports }: Candidate, failures: readonly string[]): void {
+    const { router, promoted, reason, microseconds } = failover;
+    const netns = machineNamespace(this.#options.prefix, promoted);
+    setImmediate(() => {
+      for (const { machineDevice } of ports) {
+        if (this.#closed) return;
+        try {
+          announceAddresses(netns, machineDevice);
+        } catch (error) {
+          this.#options.log.warn(
+            { machine: promoted, err: (error as Error).message },
+            'addresses not announced',
+          );
+        }
+      }
+    });
+    const trouble = failures.length === 0 ? '' : `; not done: ${failures.join('; ')}`;
+    this.#report({
+      type: 'host.failed-over',
+      level: 'warning',
+      subject: promoted,
+      message: `${promoted} took over from ${router} within ${microseconds} µs: ${reason}${trouble}`.slice(
+        0,
+        2000,
+      ),
+    });
+    this.#statusSoon();
+    void this.#reconcile();
   }
 
   #retryIfNeeded(): void {
@@ -332,7 +464,12 @@ export class HostAgent {
       generation: this.#generation,
       refused: this.#refused,
       ...this.#outcomes,
-      machineStatuses: (this.#document?.machines ?? []).map((machine) => this.#driver.status(machine)),
+      machineStatuses: (this.#effective?.machines ?? []).map((machine) =>
+        this.#daemons.statusOf(machine, this.#driver.status(machine)),
+      ),
+      image: this.#image.text,
+      failovers: this.#failover.failovers,
+      standbys: this.#pipes.statuses,
     };
     this.#conditions = hostConditions(facts, this.#conditions, Date.now());
     const status = hostStatus(facts, this.#conditions);

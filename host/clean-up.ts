@@ -2,8 +2,14 @@
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { links, namespaces, openRouteSocket } from 'node-netlink';
-import { endProcessesIn } from './machines/namespace/processes.ts';
-import { belongsToPrefix, fabricNamespace, namespaceEtc, parseDeviceAlias } from './names.ts';
+import { endNamelessOf, endProcessesIn } from './machines/namespace/processes.ts';
+import {
+  belongsToPrefix,
+  fabricNamespace,
+  machineNamespace,
+  namespaceEtc,
+  parseDeviceAlias,
+} from './names.ts';
 
 export interface CleanUpOptions {
   readonly prefix: string;
@@ -43,6 +49,10 @@ export const cleanUp = async ({ prefix, state }: CleanUpOptions): Promise<Cleane
   const names = namespaces.list().filter((name) => belongsToPrefix(prefix, name, machines));
   const failures: string[] = [];
   const fabric = fabricNamespace(prefix);
+  // Machines whose namespace lost its name: only their folders know of them.
+  for (const kind of ['machines', 'routers'])
+    for (const id of folders(join(host, kind)))
+      if (!names.includes(machineNamespace(prefix, id))) endNamelessOf(join(host, kind, id));
   const remaining = await Promise.all(names.map((name) => endProcessesIn(name, 0)));
   for (const [index, pids] of remaining.entries()) {
     if (pids.length > 0) failures.push(`Processes ${pids.join(', ')} in ${names[index]} do not end`);

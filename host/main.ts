@@ -1,5 +1,5 @@
 /** The host agent as a program. */
-import { accessSync, mkdirSync } from 'node:fs';
+import { accessSync, mkdirSync, readFileSync } from 'node:fs';
 import { enableCompileCache } from 'node:module';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,6 +13,7 @@ const usage = `Usage: node host/main.ts [options]
   --prefix NAME      begins the names of namespaces (default sv)
   --host-file FILE   id and token of this host (default DIR/host/host.json)
   --bundle FILE      router daemon (default: build/router.mjs of this project)
+  --trusted-keys FILE  public keys (PEM) of those who may sign other bundles
 `;
 
 const fail = (message: string): never => {
@@ -29,6 +30,7 @@ const options = () => {
         prefix: { type: 'string', default: 'sv' },
         'host-file': { type: 'string' },
         bundle: { type: 'string', default: fileURLToPath(new URL('../build/router.mjs', import.meta.url)) },
+        'trusted-keys': { type: 'string' },
         help: { type: 'boolean', default: false },
       },
     }).values;
@@ -55,6 +57,17 @@ try {
   fail(`there is no router daemon at ${values.bundle}; "npm run bundle" makes it`);
 }
 
+const trustedKeys = await (async () => {
+  const file = values['trusted-keys'];
+  if (file === undefined) return [];
+  const { readKeys } = await import('signed-bundle');
+  try {
+    return readKeys(readFileSync(file, 'utf8'));
+  } catch (error) {
+    return fail(`--trusted-keys ${file}: ${(error as Error).message}`);
+  }
+})();
+
 mkdirSync(join(state, 'host'), { recursive: true, mode: 0o700 });
 // Before the rest is loaded: code compiled at the last start saves 0.2 s and 20 MB of compiler.
 enableCompileCache(join(state, 'host', 'compile-cache'));
@@ -69,6 +82,7 @@ try {
     state,
     prefix: values.prefix,
     router: { node: process.execPath, bundle: values.bundle },
+    trustedKeys,
     log,
   });
   const end = (signal: string) => {

@@ -41,6 +41,6 @@ export const belongsToPrefix = (
   if (!namespace.startsWith(`${prefix}-`)) return false;
   const rest = namespace.slice(prefix.length + 1);
   return (
-    rest === 'fabric' || rest === 'internet' || machines.has(rest) || /^(?:rtr|ins)-[0-9a-z]+$/.test(rest)
+    rest === 'fabric' || rest === 'internet' || machines.has(rest) || /^(?:rtr|ins|prb)-[0-9a-z]+$/.test(rest)
   );
 };

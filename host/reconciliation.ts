@@ -2,7 +2,7 @@
 import type { HostDocument, Machine, SegmentPort } from 'documents';
 import { announceAddresses } from './fabric/announce.ts';
 import type { MovedMacs } from './fabric/apply.ts';
-import type { Fabric, FabricOutcome } from './fabric/fabric.ts';
+import type { Fabric, FabricIntent, FabricOutcome } from './fabric/fabric.ts';
 import { wantedLinks } from './links/diff.ts';
 import type { LinksOutcome, MachineLinks } from './links/machine-links.ts';
 import { diffMachines } from './machines/diff.ts';
@@ -83,9 +83,10 @@ export class Reconciliation {
     this.#parts = parts;
   }
 
-  /** `thorough`: also what is normally told by events is looked at. Throws when the fabric cannot be had at all. */
-  async apply(document: HostDocument, options: { readonly thorough: boolean }): Promise<Reconciled> {
+  /** What is wanted may change under way, when a standby takes over. `thorough`: also what is normally told by events is looked at. Throws when the fabric cannot be had at all. */
+  async apply(intent: FabricIntent, options: { readonly thorough: boolean }): Promise<Reconciled> {
     const { fabric, driver } = this.#parts;
+    let document = intent.document();
     const attempts = new Attempts();
     const present = new Set(await driver.list());
     const { run, stop, remove } = diffMachines([...present], document.machines);
@@ -95,8 +96,13 @@ export class Reconciliation {
     const gone = new Set(remove);
     for (const id of [...stop, ...remove]) this.#forget(id, gone.has(id));
     const linked = this.#link(document, present, places);
+    const plugged = await fabric.plug(
+      { ...intent, document: () => reachablePart(intent.document(), places) },
+      (port) => places.get(port.machine) as PortPlace,
+      options,
+    );
+    document = intent.document();
     const reachable = reachablePart(document, places);
-    const plugged = await fabric.plug(reachable, (port) => places.get(port.machine) as PortPlace, options);
     if (plugged.moved !== null) this.#announce(plugged.moved, places);
     const portsOf = Map.groupBy(document.ports, (port) => port.machine);
     const routersOf = Map.groupBy(
@@ -111,7 +117,7 @@ export class Reconciliation {
       if (machine.kind === 'router' && !linked.incomplete.has(machine.id))
         this.#parts.routers.plugged(machine.id);
       if (!this.#mustRun(machine, ports, plugged)) continue;
-      if (machine.kind === 'router' || present.has(machine.id)) {
+      if (machine.kind !== 'guest' || present.has(machine.id)) {
         await attempts.try(machine.id, () => driver.run(machine, ports));
       } else {
         const routers = ports.flatMap((port) => routersOf.get(port.segment) ?? []);
@@ -144,7 +150,7 @@ export class Reconciliation {
     const { links, driver } = this.#parts;
     const candidates = () => {
       const guests = new Set(
-        document.machines.filter((machine) => machine.kind === 'guest').map((machine) => machine.id),
+        document.machines.filter((machine) => machine.kind !== 'router').map((machine) => machine.id),
       );
       return [...present].filter((id) => !guests.has(id));
     };

@@ -1,5 +1,5 @@
 /** What the agent says of itself: conditions from outcomes. Pure. */
-import type { Condition, HostStatus, MachineStatus, Problem } from 'documents';
+import type { Condition, Failover, HostStatus, MachineStatus, Problem, StandbyStatus } from 'documents';
 
 /** What came of one matter: well, or the items that are not, each with its reason. */
 export interface Outcome {
@@ -18,6 +18,11 @@ export interface HostFacts {
   readonly security: Outcome;
   readonly machines: Outcome;
   readonly machineStatuses: readonly MachineStatus[];
+  /** What a router machine made now is made from. */
+  readonly image?: string;
+  /** Those that the document does not know of yet. */
+  readonly failovers?: readonly Failover[];
+  readonly standbys?: readonly StandbyStatus[];
 }
 
 /** Conditions keep messages short enough to be read. */
@@ -89,4 +94,9 @@ export const hostStatus = (facts: HostFacts, conditions: readonly Condition[]): 
   startedAt: facts.startedAt,
   conditions: [...conditions],
   machines: [...facts.machineStatuses],
+  ...(facts.image === undefined ? {} : { image: facts.image }),
+  ...(facts.failovers === undefined || facts.failovers.length === 0
+    ? {}
+    : { failovers: [...facts.failovers] }),
+  ...(facts.standbys === undefined || facts.standbys.length === 0 ? {} : { standbys: [...facts.standbys] }),
 });

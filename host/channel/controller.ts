@@ -63,6 +63,13 @@ export class ControllerClient {
     return answer.body.toString();
   }
 
+  /** The router bundle with this checksum, as it was uploaded. */
+  async bundle(checksum: string): Promise<Buffer> {
+    const answer = await this.#call('GET', `/v1/agent/bundles/${encodeURIComponent(checksum)}`);
+    if (answer.status !== 200) throw new ControllerError(`bundle ${checksum}`, answer);
+    return answer.body;
+  }
+
   async putStatus(status: HostStatus): Promise<void> {
     await this.#put('/v1/agent/status', status);
   }

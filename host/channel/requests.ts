@@ -1,5 +1,5 @@
 /** Answers what the controller asks over the doorbell socket. */
-import type { AgentFrame, ControllerFrame, Problem } from 'documents';
+import type { AgentFrame, ControllerFrame, ProbeReading, Problem } from 'documents';
 import { CopyStateError } from '../routers/copy-state.ts';
 import type { HttpAnswer } from './http-request.ts';
 
@@ -18,6 +18,10 @@ export interface RequestTargets {
     /** Throws {@link CopyStateError}. */
     readonly copyState: (from: string, to: string) => Promise<unknown>;
   };
+  /** Ends the daemon of a router and resolves true when the new one listens, false when it does not in time; undefined when there is no such router here. */
+  readonly restartDaemon: (router: string) => Promise<boolean> | undefined;
+  /** What a probe measured from `from` until before `to`, ms since the epoch; null when there is no such probe here. */
+  readonly probeReading: (probe: string, from: number, to: number) => Promise<ProbeReading | null>;
   /** Reports at once; resolves to what was reported. */
   readonly status: () => Promise<unknown>;
 }
@@ -60,13 +64,40 @@ export const answerRequest = async (request: Request, targets: RequestTargets): 
       }
       return { type: 'response', id, result: await targets.routers.copyState(from, to) };
     }
+    if (method === 'restart-daemon') {
+      const { router } = params;
+      if (typeof router !== 'string')
+        return refuse(problem('/params/router', 'bad-request', 'router is needed', 'Give its id.'));
+      const asked = targets.restartDaemon(router);
+      if (asked === undefined) {
+        const message = `There is no router ${router} on this host`;
+        return refuse(problem('/params/router', 'unknown-router', message, 'Ask its host.'));
+      }
+      if (await asked) return { type: 'response', id, result: { router } };
+      const message = `The daemon of ${router} was ended, and the new one does not listen yet`;
+      const hint = 'Read daemon.log in its directory; replace the router if it stays so.';
+      return refuse(problem('', 'daemon-not-listening', message, hint));
+    }
+    if (method === 'probe-reading') {
+      const { probe, from, to } = params;
+      if (typeof probe !== 'string' || typeof from !== 'number' || typeof to !== 'number' || !(from <= to)) {
+        const hint = 'Times are ms since the epoch, the earlier first.';
+        return refuse(problem('/params', 'bad-request', 'probe, from and to are needed', hint));
+      }
+      const reading = await targets.probeReading(probe, from, to);
+      if (reading !== null) return { type: 'response', id, result: reading };
+      const message = `There is no probe ${probe} at work on this host`;
+      return refuse(
+        problem('/params/probe', 'unknown-probe', message, 'Ask its host, or ask again in a moment.'),
+      );
+    }
     if (method !== 'router') {
       return refuse(
         problem(
           '/method',
           'unknown-method',
           `There is no method ${String(method)}`,
-          'Ask for router, copy-state or status.',
+          'Ask for router, copy-state, restart-daemon, probe-reading or status.',
         ),
       );
     }

@@ -1,14 +1,22 @@
 /** The fabric of one host: its namespace, bridges, ports, forwarding entries and port security, kept as the document wants them. */
 import { statSync } from 'node:fs';
 import type { HostDocument, SegmentPort } from 'documents';
-import { monitor, type Monitor, namespaces, openRouteSocket, type RouteSocket } from 'node-netlink';
+import {
+  monitor,
+  type Monitor,
+  type MonitorEvent,
+  namespaces,
+  openRouteSocket,
+  type RouteSocket,
+} from 'node-netlink';
 import { type KernelNftables, openNftables } from 'nftables-json';
 import type { PortPlace } from '../machines/machine.ts';
 import { fabricNamespace, namespacePath } from '../names.ts';
 import { applyFabric, applyPlacements, type FabricFailure, type MovedMacs, removeLinks } from './apply.ts';
 import { audiblePlacements } from './audible-placements.ts';
-import { diffFabric, type FabricDiff, type RemoveLink, wantedFabric } from './diff.ts';
+import { diffFabric, type RemoveLink, wantedFabric } from './diff.ts';
 import { observeFabric } from './observe.ts';
+import type { ObservedFabric } from './observed.ts';
 import { PortSecurity } from './security/apply.ts';
 import { rememberingPortElements, securityElements, securityTable } from './security/render.ts';
 
@@ -16,6 +24,15 @@ export interface FabricOptions {
   readonly prefix: string;
   /** Something in the fabric changed, by us or by others: time to compare. */
   readonly onChange: () => void;
+  /** The same before that, as it happened. */
+  readonly onEvent?: (event: MonitorEvent) => void;
+}
+
+/** What is wanted, asked for when it is to be done: it may have changed while something was waited for. */
+export interface FabricIntent {
+  readonly document: () => HostDocument;
+  /** What was found is looked at before anything is done by it; true when `document` is another one since. */
+  readonly examine?: (found: ObservedFabric) => boolean;
 }
 
 /** What one half of an apply did. */
@@ -68,12 +85,12 @@ export class Fabric {
 
   /** Adds and changes what the document wants; returns what is left to be removed. Throws when the namespace cannot be had. */
   async plug(
-    document: HostDocument,
+    intent: FabricIntent,
     placeOf: (port: SegmentPort) => PortPlace,
     options: { readonly thorough: boolean },
   ): Promise<FabricOutcome> {
     const { route, security } = await this.#open();
-    const wanted = wantedFabric(document);
+    let wanted = wantedFabric(intent.document());
     const reasons: string[] = [];
     let securityFailure: string | null = null;
     try {
@@ -85,7 +102,11 @@ export class Fabric {
     } catch (error) {
       securityFailure = (error as Error).message;
     }
-    const diff = this.#diff(route, wanted);
+    // From here to the placements nothing is waited for.
+    let observed = observeFabric(route);
+    if (intent.examine?.(observed) === true) observed = observeFabric(route);
+    wanted = wantedFabric(intent.document());
+    const diff = diffFabric(observed, wanted);
     // Without its rules no guest gets a port; what runs goes on under the rules that are in force.
     const actions =
       securityFailure === null
@@ -128,8 +149,14 @@ export class Fabric {
     }
   }
 
-  #diff(route: RouteSocket, wanted: ReturnType<typeof wantedFabric>): FabricDiff {
-    return diffFabric(observeFabric(route), wanted);
+  /** Takes up the namespace, made if it is missing. */
+  async open(): Promise<void> {
+    await this.#open();
+  }
+
+  /** For what has to happen now; null while the namespace is not taken up. */
+  get route(): RouteSocket | null {
+    return this.#opened?.route ?? null;
   }
 
   /** The namespace with what we hold in it, made if missing, entered anew when somebody replaced it. */
@@ -161,6 +188,7 @@ export class Fabric {
       nftables,
       security: new PortSecurity(nftables),
       monitor: monitor({ netns: this.#namespace, groups: ['link', 'neighbour', 'nftables'] }, (event) => {
+        this.#options.onEvent?.(event);
         if (event.type === 'nftables') {
           const ours = event.change.pid === nftables.helperPid;
           if (ours || !event.change.tables.includes(`${securityTable.family} ${securityTable.table}`)) return;

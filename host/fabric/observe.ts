@@ -5,7 +5,7 @@ import type { ObservedFabric, ObservedLink } from './observed.ts';
 /** All links and forwarding entries, two dumps. Throws NetlinkError. */
 export const observeFabric = (route: RouteSocket): ObservedFabric => ({
   links: route.dump(links.dump()).map((link): ObservedLink => {
-    const { index, name, kind, alias, mtu, up, master } = link;
+    const { index, name, kind, alias, mtu, up, carrier, master } = link;
     return {
       index,
       name,
@@ -13,6 +13,7 @@ export const observeFabric = (route: RouteSocket): ObservedFabric => ({
       alias,
       mtu,
       up,
+      carrier,
       master,
       ...(link.bridge === undefined
         ? {}

@@ -8,6 +8,8 @@ export interface ObservedLink {
   readonly alias: string | null;
   readonly mtu: number;
   readonly up: boolean;
+  /** Whether its other end is up. */
+  readonly carrier?: boolean;
   /** Index of the bridge it is a port of. */
   readonly master: number | null;
   readonly bridge?: { readonly stp: boolean; readonly multicastSnooping: boolean };

@@ -16,7 +16,7 @@ export const diffMachines = (present: readonly string[], wanted: readonly Machin
   return {
     run: wanted
       .filter((machine) => machine.state === 'running')
-      .toSorted((a, b) => Number(a.kind === 'guest') - Number(b.kind === 'guest')),
+      .toSorted((a, b) => Number(a.kind !== 'router') - Number(b.kind !== 'router')),
     stop: wanted.filter((machine) => machine.state === 'stopped').map((machine) => machine.id),
     remove: present.filter((id) => !ids.has(id)),
   };

@@ -37,6 +37,8 @@ export interface MachineDriver {
   /** Removes the place; the ports are gone by then. `trace` says what else goes: nothing more, or every trace of it. */
   readonly clear: (id: string, trace: 'keep' | 'remove') => Promise<void>;
   readonly status: (machine: Machine) => MachineStatus;
+  /** Ends the daemon of a router, whatever state it is in, so that it is started anew. False when no such router runs here. */
+  readonly restart: (id: string) => boolean;
   /** Lets go of everything; machines go on running. */
   readonly close: () => Promise<void>;
 }

@@ -29,8 +29,9 @@ export class RouterClient {
     this.#peer = httpPeer({ socketPath });
   }
 
-  async status(): Promise<RouterStatus> {
-    const answer = await this.#peer.call({ method: 'GET', path: '/v1/status' });
+  /** `timeout`: ms. */
+  async status(timeout = 30_000): Promise<RouterStatus> {
+    const answer = await this.#peer.call({ method: 'GET', path: '/v1/status', timeout });
     if (answer.status !== 200)
       throw new RouterAnswerError(`GET /v1/status: ${answer.status} ${text(answer)}`);
     return JSON.parse(answer.body.toString()) as RouterStatus;
@@ -50,13 +51,13 @@ export class RouterClient {
     return { outcome: 'refused', problems };
   }
 
-  /** Waits up to `wait` seconds for events after the one of this id. */
-  async events(after: string | null, wait: number): Promise<readonly RouterEvent[]> {
+  /** Waits up to `wait` seconds for events after the one of this id, and `late` seconds longer for the answer. */
+  async events(after: string | null, wait: number, late: number): Promise<readonly RouterEvent[]> {
     const query = new URLSearchParams({ wait: String(wait), ...(after === null ? {} : { after }) });
     const answer = await this.#peer.call({
       method: 'GET',
       path: `/v1/events?${query}`,
-      timeout: (wait + 15) * 1000,
+      timeout: (wait + late) * 1000,
     });
     if (answer.status !== 200)
       throw new RouterAnswerError(`GET /v1/events: ${answer.status} ${text(answer)}`);

@@ -20,6 +20,11 @@ export interface RouterDeliveryOptions {
   readonly report: (report: MachineReport) => void;
   /** A delivery failed and is tried again. */
   readonly onTrouble: (error: Error) => void;
+  /** The daemon listens, after it was started or found. */
+  readonly onListens: () => void;
+  /** It was listening, and has answered nothing for all of `patience` although it runs. */
+  readonly onSilent: () => void;
+  readonly patience: Patience;
 }
 
 /** How often a daemon that is starting is asked whether it listens, ms: the socket appears between two of these. */
@@ -28,6 +33,21 @@ const LISTEN_EVERY = 5;
 const LISTEN_SOON = 15_000;
 const LISTEN_LATER = 250;
 const STATUS_EVERY = 15_000;
+/**
+ * A daemon is asked for events all the time, and answers after some seconds when there are none: that it does is how we know
+ * that it is well, at the cost of one small request.
+ */
+export interface Patience {
+  /** s that it may wait for an event before it says that there is none. */
+  readonly wait: number;
+  /** s that the answer may be late. */
+  readonly late: number;
+  /** s for the answer to a last question, in case it was us who were stopped for a while. */
+  readonly last: number;
+}
+
+/** Together 10 s without any answer, after which a daemon counts as hung. */
+export const defaultPatience: Patience = { wait: 4, late: 4, last: 2 };
 const backOff = { first: 250, longest: 30_000 };
 
 const parseHead = (body: string): { readonly generation: number; readonly isChange: boolean } => {
@@ -53,6 +73,8 @@ export class RouterDelivery {
   #attempt = 0;
   #waiters: { readonly generation: number; readonly resolve: () => void }[] = [];
   #heard: (() => void)[] = [];
+  #starts = 0;
+  #startWaiters: { readonly start: number; readonly resolve: () => void }[] = [];
   #statusTimer: NodeJS.Timeout | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
   #prefetched: Promise<string | null> | null = null;
@@ -96,8 +118,14 @@ export class RouterDelivery {
   /** The daemon was started, or found: what was known of it is void. */
   daemonStarted(): void {
     this.#listening = false;
+    this.#starts += 1;
     this.#refused = 0;
     this.ring();
+  }
+
+  /** Resolves when a daemon listens that is started after this call. */
+  listensAnew(): Promise<void> {
+    return new Promise((resolve) => this.#startWaiters.push({ start: this.#starts + 1, resolve }));
   }
 
   /** Resolves when the daemon has this generation or a later one in force. */
@@ -215,12 +243,27 @@ export class RouterDelivery {
         this.#listening = true;
         this.#know(status);
         for (const heard of this.#heard.splice(0)) heard();
+        const known = (waiter: { readonly start: number }) => waiter.start <= this.#starts;
+        for (const waiter of this.#startWaiters.filter(known)) waiter.resolve();
+        this.#startWaiters = this.#startWaiters.filter((waiter) => !known(waiter));
+        this.#options.onListens();
         void this.#pass(status);
         return;
       } catch {
         const delay = performance.now() - since < LISTEN_SOON ? LISTEN_EVERY : LISTEN_LATER;
         await sleep(delay, undefined, { signal: this.#closing.signal }).catch(() => {});
       }
+    }
+  }
+
+  async #askOnceMore(): Promise<void> {
+    const starts = this.#starts;
+    try {
+      await this.#client.status(this.#options.patience.last * 1000);
+    } catch (error) {
+      const silent = error instanceof HttpError && error.code === 'http-timeout';
+      if (!silent || this.#closing.signal.aborted || starts !== this.#starts) return;
+      this.#options.onSilent();
     }
   }
 
@@ -252,10 +295,12 @@ export class RouterDelivery {
         await new Promise<void>((resolve) => this.#heard.push(resolve));
         continue;
       }
+      const { wait, late } = this.#options.patience;
       try {
-        const events = await this.#client.events(this.#options.cursor(), 30);
+        const events = await this.#client.events(this.#options.cursor(), wait, late);
         this.#options.takeEvents(events);
-      } catch {
+      } catch (error) {
+        if (error instanceof HttpError && error.code === 'http-timeout') await this.#askOnceMore();
         await sleep(200, undefined, { signal: this.#closing.signal }).catch(() => {});
       }
     }

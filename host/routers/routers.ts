@@ -7,7 +7,7 @@ import type { HttpAnswer } from '../channel/http-request.ts';
 import type { MachineReport } from '../machines/machine.ts';
 import { copyState } from './copy-state.ts';
 import { EventQueue } from './event-queue.ts';
-import { RouterDelivery } from './router-delivery.ts';
+import { type Patience, RouterDelivery } from './router-delivery.ts';
 
 export interface RoutersOptions {
   /** STATE/host/routers */
@@ -17,6 +17,10 @@ export interface RoutersOptions {
   readonly report: (report: MachineReport) => void;
   /** A delivery to this router failed and is tried again. */
   readonly onTrouble: (router: string, error: Error) => void;
+  readonly onListens: (router: string) => void;
+  /** Its daemon runs but answers nothing. */
+  readonly onSilent: (router: string) => void;
+  readonly patience: Patience;
 }
 
 const backOff = { first: 250, longest: 15_000 };
@@ -44,7 +48,7 @@ export class Routers {
   /** There is, or will be, a daemon for this router. */
   expect(id: string): void {
     if (this.#deliveries.has(id)) return;
-    const { controller, directory, report, onTrouble } = this.#options;
+    const { controller, directory, report, onTrouble, onListens, onSilent, patience } = this.#options;
     const delivery = new RouterDelivery({
       id,
       directory: join(directory, id),
@@ -54,6 +58,9 @@ export class Routers {
       takeEvents: (events) => this.#events.add(events, id),
       report,
       onTrouble: (error) => onTrouble(id, error),
+      onListens: () => onListens(id),
+      onSilent: () => onSilent(id),
+      patience,
     });
     this.#deliveries.set(id, delivery);
     delivery.open();
@@ -96,6 +103,11 @@ export class Routers {
   /** Resolves when the router has this generation in force; at once for a router that is not here. */
   async applied(id: string, generation: number): Promise<void> {
     await this.#deliveries.get(id)?.applied(generation);
+  }
+
+  /** Resolves when a daemon of the router listens that is started after this call; undefined when it is not here. */
+  listensAnew(id: string): Promise<void> | undefined {
+    return this.#deliveries.get(id)?.listensAnew();
   }
 
   request(id: string, method: string, path: string, body: unknown): Promise<HttpAnswer> | undefined {

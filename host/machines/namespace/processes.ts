@@ -1,5 +1,6 @@
 /** Processes of a network namespace: which there are, and their end. */
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { processStartTime, watchProcess } from 'node-netlink';
 import { namespacePath } from '../../names.ts';
 
@@ -100,4 +101,39 @@ export const endNamespaceOf = (pid: number): void => {
   const inode = inodeOf(pid);
   if (inode === null || inode === inodeOf(process.pid)) return;
   for (const other of processesByNamespace().get(inode) ?? []) signal(other, 'SIGKILL');
+};
+
+const namesIn = (directory: string): readonly string[] => {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+};
+
+const recordIn = (file: string): ProcessIdentity | null => {
+  try {
+    const { pid, startTime } = JSON.parse(readFileSync(file, 'utf8')) as Partial<ProcessIdentity>;
+    return Number.isInteger(pid) && Number.isFinite(startTime)
+      ? ({ pid, startTime } as ProcessIdentity)
+      : null;
+  } catch {
+    return null;
+  }
+};
+
+/**
+ * Kills what runs in a namespace that has lost its name, found by the processes on record in the machine's folder and, one
+ * folder deeper, of its services. They keep the nameless namespace and its devices alive, and would for ever.
+ */
+export const endNamelessOf = (directory: string): void => {
+  const files = namesIn(directory).flatMap((name) =>
+    name === 'daemon.json' || name.endsWith('.client.json')
+      ? [join(directory, name)]
+      : [join(directory, name, 'process.json')],
+  );
+  for (const file of files) {
+    const recorded = recordIn(file);
+    if (recorded !== null && isAlive(recorded)) endNamespaceOf(recorded.pid);
+  }
 };

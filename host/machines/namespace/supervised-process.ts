@@ -1,32 +1,16 @@
 /** One program that is to run in a machine for as long as the machine does: started, adopted after our restart, restarted when it ends. */
-import { spawn } from 'node:child_process';
-import {
-  closeSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { namespaces, processStartTime, type ProcessWatch, watchProcess } from 'node-netlink';
+import { processStartTime, type ProcessWatch, watchProcess } from 'node-netlink';
+import { launch, type LaunchedProgram } from './launch.ts';
 import { argumentsOf, isAlive, type ProcessIdentity, processesIn } from './processes.ts';
 
-export interface SupervisedProgram {
+export interface SupervisedProgram extends LaunchedProgram {
   /** What it is called in messages. */
   readonly name: string;
-  /** Name of the network namespace it runs in. */
-  readonly namespace: string;
-  readonly program: string;
-  readonly args: readonly string[];
-  readonly env: Readonly<Record<string, string>>;
   /** File that remembers the running process: {"pid","startTime",...extra}. */
   readonly record: string;
   readonly extra?: Readonly<Record<string, string>>;
-  /** File its output is added to. */
-  readonly log: string;
   /** Called before each start, not when it is adopted. */
   readonly beforeStart?: () => void;
   /** Tells its process from others in the namespace, should the record be lost. */
@@ -44,8 +28,6 @@ export interface SupervisionListener {
 /** Alive that long, ms, a program counts as well again. */
 const STEADY = 30_000;
 const LONGEST_DELAY = 10_000;
-/** A log that grew beyond this, bytes, is begun anew at the next start. */
-const LOG_LIMIT = 16 * 1024 * 1024;
 
 /** Delay before restart number `attempt` (0 for the first): at once, then doubling. */
 export const restartDelay = (attempt: number): number =>
@@ -60,16 +42,6 @@ const readRecord = (path: string): ProcessIdentity | null => {
   } catch {
     return null;
   }
-};
-
-const openLog = (path: string): number => {
-  let flags = 'a';
-  try {
-    if (statSync(path).size > LOG_LIMIT) flags = 'w';
-  } catch {
-    // There is none yet.
-  }
-  return openSync(path, flags, 0o600);
 };
 
 /** Runs until `release` (it goes on without us) or until the machine is halted, which begins with `release`. */
@@ -111,6 +83,23 @@ export class SupervisedProcess {
     this.#listener.started(running === null ? 'started' : 'adopted', pid);
   }
 
+  /** Ends the process at once; it is started again without delay, as it is when it was waiting for its next start. */
+  restart(): void {
+    if (this.#released) return;
+    this.#attempt = 0;
+    if (this.#identity === null) {
+      this.start();
+      return;
+    }
+    // By another start time the pid is somebody else's by now, and its end is about to be told.
+    if (!isAlive(this.#identity)) return;
+    try {
+      process.kill(this.#identity.pid, 'SIGKILL');
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+
   /** Lets go; the process goes on. */
   release(): void {
     this.#released = true;
@@ -135,25 +124,13 @@ export class SupervisedProcess {
   }
 
   #spawn(): ProcessIdentity {
-    const { program, args, env, log, namespace } = this.#program;
-    mkdirSync(dirname(log), { recursive: true, mode: 0o700 });
+    mkdirSync(dirname(this.#program.log), { recursive: true, mode: 0o700 });
     this.#program.beforeStart?.();
-    const output = openLog(log);
-    try {
-      // A fork made while this thread is in the namespace lives there.
-      const child = namespaces.run(namespace, () =>
-        spawn(program, args, { detached: true, stdio: ['ignore', output, output], env, cwd: '/' }),
-      );
-      // Without a listener a program that cannot be started would be an uncaught error; its end is seen anyway.
-      child.on('error', (error) => this.#listener.failed(`${this.#program.name}: ${error.message}`));
-      child.unref();
-      if (child.pid === undefined) throw new Error(`${program} cannot be run`);
-      const identity = { pid: child.pid, startTime: processStartTime(child.pid) ?? 0 };
-      this.#remember(identity);
-      return identity;
-    } finally {
-      closeSync(output);
-    }
+    const identity = launch(this.#program, (error) =>
+      this.#listener.failed(`${this.#program.name}: ${error.message}`),
+    );
+    this.#remember(identity);
+    return identity;
   }
 
   #remember(identity: ProcessIdentity): void {

@@ -1,0 +1,341 @@
+/** The daemon of one router: kept running, and exchanged for the one of another bundle when that is wanted. */
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { BundleName, MachineStatus } from 'documents';
+import { processStartTime } from 'node-netlink';
+import { BundleError } from 'signed-bundle';
+import type { BundleStore } from '../../bundles/bundle-store.ts';
+import type { Program } from '../../bundles/own-bundle.ts';
+import { backOffDelay } from '../../channel/back-off.ts';
+import { argumentsOf, type ProcessIdentity, processesIn } from './processes.ts';
+import {
+  daemonProgram,
+  isDaemonOf,
+  type RouterPlace,
+  type RouterProgram,
+  supervisedDaemon,
+} from './router-process.ts';
+import { readRuns, type RunsRecord, writeRuns } from './router-record.ts';
+import { SupervisedProcess, type SupervisionListener } from './supervised-process.ts';
+import { takeOver } from './take-over.ts';
+
+export interface RouterDaemonOptions {
+  readonly place: RouterPlace;
+  readonly program: RouterProgram;
+  /** What this host came with. */
+  readonly own: Program;
+  readonly bundles: BundleStore;
+  readonly listener: SupervisionListener & {
+    /** What it says of its bundle changed. */
+    readonly changed: () => void;
+    /** Another bundle took its place, or was to and did not. */
+    readonly exchanged: (from: Program, to: Program, refused: string | null) => void;
+  };
+}
+
+/** Version of a program of which only its path is known: from before agents knew of bundles. */
+const UNKNOWN = 'unknown';
+
+const retry = { first: 500, longest: 15_000 };
+
+const identityOf = (pid: number): ProcessIdentity | null => {
+  const startTime = processStartTime(pid);
+  return startTime === null ? null : { pid, startTime };
+};
+
+export class RouterDaemon {
+  readonly #options: RouterDaemonOptions;
+  readonly #closing = new AbortController();
+  #process: SupervisedProcess | null = null;
+  #record: RunsRecord | null = null;
+  #wanted: BundleName | null = null;
+  #fresh = false;
+  /** One thing at a time: a first start, or an exchange. */
+  #busy = false;
+  #note: string | null = null;
+  #attempt = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: RouterDaemonOptions) {
+    this.#options = options;
+  }
+
+  /** Of the daemon that is kept running; null while there is none, or one takes the place of another. */
+  get pid(): number | null {
+    return this.#process?.pid ?? null;
+  }
+
+  /** Checksum of what its document names, null when it names none. */
+  get wanted(): string | null {
+    return this.#wanted?.checksum ?? null;
+  }
+
+  /** Whether another bundle is just being put in its place. */
+  get exchanges(): boolean {
+    return this.#process === null && this.#record !== null && this.#record.trying !== null;
+  }
+
+  /** What is to be said of it besides its state. */
+  get status(): Pick<MachineStatus, 'bundle' | 'refusedBundle'> & { readonly note: string | null } {
+    const { running, refused } = this.#record ?? {};
+    return {
+      note: this.#note,
+      ...(running === undefined ? {} : { bundle: { version: running.version, checksum: running.checksum } }),
+      ...(refused === null || refused === undefined ? {} : { refusedBundle: refused }),
+    };
+  }
+
+  /** Adopts the daemon that runs, or starts one. `fresh`: the namespace is new, nothing can be running in it. */
+  start(options: { readonly fresh: boolean; readonly wanted: BundleName | null }): void {
+    this.#fresh = options.fresh;
+    this.#wanted = options.wanted;
+    this.#record = readRuns(this.#options.place.directory);
+    this.#settle();
+  }
+
+  /** Says what it is to run; null: what it was made with. */
+  want(bundle: BundleName | null): void {
+    if (bundle?.checksum === this.#wanted?.checksum) return;
+    this.#wanted = bundle;
+    this.#attempt = 0;
+    this.#settle();
+  }
+
+  /** Ends the daemon, which is then started anew. While another takes its place that one does. */
+  restart(): void {
+    this.#process?.restart();
+  }
+
+  /** Lets go; what runs goes on. */
+  release(): void {
+    this.#closing.abort();
+    clearTimeout(this.#timer);
+    this.#process?.release();
+  }
+
+  /** Does what is to be done next, if anything; called whenever something may have changed. */
+  #settle(): void {
+    if (this.#busy || this.#closing.signal.aborted) return;
+    clearTimeout(this.#timer);
+    let step: Promise<void> | null;
+    try {
+      step = this.#process === null ? this.#begin() : this.#follow();
+    } catch (error) {
+      // A full disk, say: again later.
+      step = Promise.reject(error as Error);
+    }
+    if (step === null) return;
+    this.#busy = true;
+    step
+      .then(
+        () => {
+          this.#attempt = 0;
+          return true;
+        },
+        (error: Error) => {
+          this.#note = error.message;
+          return false;
+        },
+      )
+      .then((well) => {
+        this.#busy = false;
+        if (this.#closing.signal.aborted) return;
+        if (well) this.#settle();
+        else {
+          if (this.#process === null) this.#options.listener.failed(this.#note ?? '');
+          this.#options.listener.changed();
+          this.#attempt += 1;
+          this.#timer = setTimeout(() => this.#settle(), backOffDelay(retry, this.#attempt, Math.random()));
+        }
+      })
+      .catch(() => {});
+  }
+
+  /** Has a daemon run, whichever it has to be; null when that is done at once. */
+  #begin(): Promise<void> | null {
+    const record = this.#record ?? this.#adopted();
+    if (record === null) {
+      const { own } = this.#options;
+      const wanted = this.#wanted;
+      if (wanted === null || wanted.checksum === own.checksum) return this.#first(own);
+      const path = this.#options.bundles.pathOf(wanted.checksum);
+      if (path !== null) return this.#first({ ...wanted, path });
+      this.#note = `Fetches the bundle ${wanted.version}`;
+      return this.#options.bundles.obtain(wanted.checksum).then((obtained) => {
+        if (this.#closing.signal.aborted) return;
+        this.#note = null;
+        void this.#first({ ...wanted, path: obtained });
+      });
+    }
+    this.#record = record;
+    if (record.trying !== null) {
+      const candidate = this.#fresh ? null : this.#processOf(record.trying);
+      if (candidate !== null) return this.#exchange(record, record.trying, candidate);
+      this.#write({ ...record, trying: null });
+    }
+    // One that runs goes on, whether its key is still trusted or not.
+    const known =
+      this.#pathOf(record.running) ??
+      (!this.#fresh && this.#processOf(record.running) !== null ? record.running.path : null);
+    if (known !== null) {
+      this.#keep({ ...record.running, path: known });
+      this.#settleSoon();
+      return null;
+    }
+    return this.#options.bundles.obtain(record.running.checksum).then(
+      (path) => this.#keep({ ...record.running, path }),
+      (error: Error) => {
+        // It cannot be had any more: a router with another program is better than none.
+        const { own } = this.#options;
+        const program = this.#wanted === null ? own : this.#programOf(this.#wanted);
+        if (program === null) throw error;
+        this.#write({ ...record, running: program, trying: null });
+        this.#keep(program);
+      },
+    );
+  }
+
+  /** Brings it from what it runs to what is wanted; null when nothing is to be done. */
+  #follow(): Promise<void> | null {
+    const record = this.#record;
+    if (record === null) return null;
+    const target = this.#wanted ?? this.#ownOf(record);
+    if (record.refused !== null && record.refused.checksum !== target.checksum) {
+      this.#write({ ...record, refused: null });
+      this.#options.listener.changed();
+      return this.#follow();
+    }
+    if (target.checksum === record.running.checksum || record.refused !== null) {
+      this.#note = null;
+      return null;
+    }
+    return this.#patch(record, target);
+  }
+
+  async #patch(record: RunsRecord, target: BundleName): Promise<void> {
+    const { bundles } = this.#options;
+    let path: string;
+    try {
+      path = this.#programOf(target)?.path ?? (await bundles.obtain(target.checksum));
+    } catch (error) {
+      if (!(error instanceof BundleError)) throw error;
+      this.#refuse(record, { ...target, path: '' }, error.message);
+      return;
+    }
+    if (this.#closing.signal.aborted || this.#isOther(target)) return;
+    await this.#exchange(record, { version: target.version, checksum: target.checksum, path }, null);
+  }
+
+  /** What it runs when no document names a bundle. */
+  #ownOf({ made, running }: RunsRecord): Program {
+    if (made.version !== UNKNOWN) return made;
+    return running.version === UNKNOWN ? running : this.#options.own;
+  }
+
+  /** Whether something else came to be wanted while we waited. */
+  #isOther(target: BundleName): boolean {
+    return this.#wanted !== null && this.#wanted.checksum !== target.checksum;
+  }
+
+  async #exchange(record: RunsRecord, trying: Program, candidate: ProcessIdentity | null): Promise<void> {
+    const { place, program, listener } = this.#options;
+    const { signal } = this.#closing;
+    // Nobody starts the one before again while the other is about to end it.
+    this.#process?.release();
+    this.#process = null;
+    if (candidate === null) {
+      this.#write({ ...record, trying });
+      rmSync(join(place.directory, 'proof.json'), { force: true });
+    }
+    this.#note = `Is given the bundle ${trying.version}`;
+    listener.changed();
+    const taken = await takeOver({
+      directory: place.directory,
+      checksum: trying.checksum,
+      beside: daemonProgram(place, program, trying.path, true),
+      alone: daemonProgram(place, program, trying.path, false),
+      candidate,
+      signal,
+    }).catch((error: Error) => ({ outcome: 'refused', message: error.message }) as const);
+    if (taken.outcome === 'left' || signal.aborted) return;
+    this.#note = null;
+    if (taken.outcome === 'refused') {
+      this.#refuse(record, trying, taken.message);
+      this.#keep({ ...record.running, path: this.#pathOf(record.running) ?? record.running.path });
+      return;
+    }
+    this.#write({ ...record, running: trying, trying: null, refused: null });
+    this.#keep(trying);
+    listener.exchanged(record.running, trying, null);
+  }
+
+  #refuse(record: RunsRecord, trying: Program, message: string): void {
+    this.#note = null;
+    this.#write({ ...record, trying: null, refused: { checksum: trying.checksum, message } });
+    this.#options.listener.exchanged(record.running, trying, message);
+    this.#options.listener.changed();
+  }
+
+  /** The first start of a machine; null as it is done at once. */
+  #first(program: Program): null {
+    this.#write({ made: program, running: program, trying: null, refused: null });
+    this.#keep(program);
+    return null;
+  }
+
+  /** A daemon of which nothing is remembered: of an agent that did not know of bundles. */
+  #adopted(): RunsRecord | null {
+    if (this.#fresh) return null;
+    const { place, own } = this.#options;
+    const pid = this.#daemons()[0];
+    if (pid === undefined) return null;
+    const args = argumentsOf(pid);
+    const path = args[args.indexOf('--state') - 1] ?? own.path;
+    const program = path === own.path ? own : { version: UNKNOWN, checksum: '0'.repeat(64), path };
+    const record = { made: program, running: program, trying: null, refused: null };
+    writeRuns(place.directory, record);
+    return record;
+  }
+
+  #daemons(): readonly number[] {
+    const { namespace, directory } = this.#options.place;
+    return processesIn(namespace).filter((pid) => isDaemonOf(directory, argumentsOf(pid)));
+  }
+
+  #processOf(program: Program): ProcessIdentity | null {
+    const pid = this.#daemons().find((candidate) => argumentsOf(candidate).includes(program.path));
+    return pid === undefined ? null : identityOf(pid);
+  }
+
+  #programOf(bundle: BundleName): Program | null {
+    const { own, bundles } = this.#options;
+    if (bundle.checksum === own.checksum) return own;
+    const path = bundles.pathOf(bundle.checksum);
+    return path === null ? null : { version: bundle.version, checksum: bundle.checksum, path };
+  }
+
+  /** Where a program of the record is now; null when it has to be fetched. What is not signed is where it was. */
+  #pathOf(program: Program): string | null {
+    const { own, bundles } = this.#options;
+    if (program.checksum === own.checksum) return own.path;
+    return bundles.pathOf(program.checksum) ?? (program.version === UNKNOWN ? program.path : null);
+  }
+
+  #keep(program: Program): void {
+    if (this.#closing.signal.aborted) return;
+    const { place, program: how, listener } = this.#options;
+    this.#process = new SupervisedProcess(supervisedDaemon(place, how, program.path), listener);
+    this.#process.start({ fresh: this.#fresh });
+    // From now on there may be something that runs.
+    this.#fresh = false;
+  }
+
+  #settleSoon(): void {
+    this.#timer = setTimeout(() => this.#settle(), 0);
+  }
+
+  #write(record: RunsRecord): void {
+    this.#record = record;
+    writeRuns(this.#options.place.directory, record);
+  }
+}

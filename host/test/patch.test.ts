@@ -1,0 +1,267 @@
+/** A router's daemon is exchanged for that of another bundle while it runs; what does not prove itself is taken back. */
+import { createHash, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test, { type ExecutionContext } from 'ava';
+import type { Machine, MachineStatus } from 'documents';
+import { sealBundle } from 'signed-bundle';
+import { bundleRouter } from '../../scripts/bundle.ts';
+import { argumentsOf } from '../machines/namespace/processes.ts';
+import { guest, hostDocument, idOf, router, segment } from './fixtures/documents.ts';
+import { Rig } from './fixtures/rig.ts';
+import { routerDocument, routerId } from './fixtures/router-document.ts';
+
+const keys = generateKeyPairSync('ed25519');
+
+interface Sealed {
+  readonly name: { readonly version: string; readonly checksum: string };
+  readonly file: Buffer;
+}
+
+/** Once this process is the router's daemon, it does this. */
+const asDaemon = (does: string): string => `
+const { readFileSync: readOwnRecord } = process.getBuiltinModule('node:fs');
+setInterval(() => {
+  const directory = process.argv[process.argv.indexOf('--state') + 1];
+  try {
+    if (JSON.parse(readOwnRecord(directory + '/daemon.json', 'utf8')).pid === process.pid) { ${does} }
+  } catch {}
+}, 5).unref();
+`;
+
+/** The real daemon as a bundle of its own, `before` its first line something else. */
+const variant = async (version: string, before = '', key: KeyObject = keys.privateKey): Promise<Sealed> => {
+  const built = readFileSync(await bundleRouter());
+  const code = Buffer.concat([Buffer.from(before), built.subarray(built.indexOf('\n') + 1)]);
+  const file = sealBundle(code, { version, privateKey: key });
+  return { name: { version, checksum: createHash('sha256').update(file).digest('hex') }, file };
+};
+
+const scene = async (t: ExecutionContext, program = false) => {
+  const rig = await Rig.make(t, await bundleRouter());
+  rig.trustedKeys = keys.publicKey.export({ type: 'spki', format: 'pem' }) as string;
+  const first = await variant('1.0.0');
+  rig.controller.bundles.set(first.name.checksum, first.file);
+  let generation = 0;
+  const publish = (bundle: Machine['bundle']): void => {
+    generation += 1;
+    const document = hostDocument(generation, segment(1), router(1, 1), guest(11, 1, '10.1.1.11'));
+    const machines = document.machines.map((machine) =>
+      machine.kind === 'router' && bundle !== undefined ? { ...machine, bundle } : machine,
+    );
+    rig.controller.publish({ ...document, machines });
+  };
+  rig.controller.routers.set(routerId, routerDocument(1, [11]));
+  const child = program ? rig.program() : (await rig.agent(), null);
+  await rig.controller.until('the agent', () => rig.controller.hellos.length > 0, 60_000);
+  publish(first.name);
+  await rig.controller.machine(idOf('ins', 11), 'running');
+  const directory = join(rig.state, 'host', 'routers', routerId);
+  const json = <Value>(name: string): Value =>
+    JSON.parse(readFileSync(join(directory, name), 'utf8')) as Value;
+  const machine = (): MachineStatus | undefined =>
+    rig.controller.statuses.at(-1)?.machines.find(({ id }) => id === routerId);
+  const offer = (bundle: Sealed): void => {
+    rig.controller.bundles.set(bundle.name.checksum, bundle.file);
+    publish(bundle.name);
+  };
+  const until = (what: string, holds: (status: MachineStatus) => boolean): Promise<void> =>
+    rig.controller.until(what, () => holds(machine() as MachineStatus), 40_000);
+  return {
+    rig,
+    child,
+    directory,
+    first,
+    json,
+    offer,
+    publish,
+    machine,
+    pid: () => json<{ pid: number }>('daemon.json').pid,
+    runs: (bundle: Sealed) =>
+      until(`${bundle.name.version} running`, (seen) => seen.bundle?.checksum === bundle.name.checksum),
+    refuses: (bundle: Sealed) =>
+      until(
+        `${bundle.name.version} refused`,
+        (seen) => seen.refusedBundle?.checksum === bundle.name.checksum,
+      ),
+    /** Daemons of the router that run, by their bundle. */
+    daemons: () =>
+      rig
+        .processesIn(rig.namespaceOf(1, 'rtr'))
+        .map(argumentsOf)
+        .filter((args) => args.includes('--state'))
+        .map((args) => args.find((arg) => arg.endsWith('.mjs'))?.slice(-68, -4)),
+    services: () => ['dnsmasq/dnsmasq.pid'].map((name) => readFileSync(join(directory, name), 'utf8')),
+  };
+};
+
+/** Pings from the guest to the internet's end of its router, 100 a second; says how many were lost. */
+const probing = (rig: Rig, count: number): (() => Promise<string>) => {
+  const ping = rig.start(
+    rig.namespaceOf(11),
+    'ping',
+    '-n',
+    '-q',
+    '-i',
+    '0.01',
+    '-c',
+    String(count),
+    '10.1.1.1',
+  );
+  let said = '';
+  ping.stdout?.on('data', (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  const exit = once(ping, 'exit');
+  return async () => {
+    await exit;
+    return /(\d+) packets transmitted, (\d+) received/.exec(said)?.slice(1).join('/') ?? said;
+  };
+};
+
+test.serial('a bundle takes the place of another; its services and its packets do not notice', async (t) => {
+  const s = await scene(t);
+  await s.runs(s.first);
+  t.regex(
+    String(s.machine()?.image),
+    /^namespace\/\d+ node\/24\.\S+ haproxy\/\d\S+ dnsmasq\/\d\S+ nft\/\d\S+$/,
+  );
+  t.is(s.rig.controller.statuses.at(-1)?.image, s.machine()?.image);
+  const before = { pid: s.pid(), links: s.rig.links(s.rig.namespaceOf(1, 'rtr')) };
+  const second = await variant('2.0.0');
+  const lost = probing(s.rig, 150);
+  const since = performance.now();
+  s.offer(second);
+  await s.runs(second);
+  t.log(`${(performance.now() - since).toFixed(0)} ms`);
+  t.is(await lost(), '150/150');
+  t.not(s.pid(), before.pid);
+  t.deepEqual(s.daemons(), [second.name.checksum]);
+  t.deepEqual(s.rig.links(s.rig.namespaceOf(1, 'rtr')), before.links);
+  t.like(s.json('bundle.json'), { running: second.name, trying: null, refused: null });
+  await s.rig.controller.until('its own word', () =>
+    s.rig.controller.routerStatuses.some(({ bundle }) => bundle?.checksum === second.name.checksum),
+  );
+  t.true(s.rig.controller.events.some(({ type }) => type === 'host.router-patched'));
+  t.is(s.rig.controller.requests.filter((call) => call.includes(second.name.checksum)).length, 1);
+  // A daemon that dies is started anew from the bundle it had.
+  const last = s.pid();
+  process.kill(last, 'SIGKILL');
+  await s.rig.controller.until('another daemon', () => {
+    try {
+      return s.pid() !== last;
+    } catch {
+      return false;
+    }
+  });
+  await s.rig.controller.until('one daemon', () => s.daemons().join() === second.name.checksum);
+  // What nobody goes back to is removed: the first was what the machine was made with, a third comes and goes.
+  const third = await variant('3.0.0');
+  s.offer(third);
+  await s.runs(third);
+  const kept = () => readdirSync(join(s.rig.state, 'host', 'bundles')).map((name) => name.slice(0, 64));
+  t.false(kept().includes(second.name.checksum));
+  t.true(kept().includes(first(s)));
+});
+
+const first = (s: { readonly first: Sealed }): string => s.first.name.checksum;
+
+test.serial(
+  'what does not prove itself, does not stay or is not trusted is taken back by itself',
+  async (t) => {
+    const s = await scene(t);
+    await s.runs(s.first);
+    const faults: readonly (readonly [string, Sealed, RegExp])[] = [
+      ['throws', await variant('2.0.1', `throw new Error('broken on purpose');\n`), /broken on purpose/],
+      ['dies twice', await variant('2.0.2', asDaemon('process.exit(9)')), /ended twice/],
+      [
+        'is foreign',
+        await variant('2.0.3', '', generateKeyPairSync('ed25519').privateKey),
+        /not trusted here/,
+      ],
+    ];
+    for (const [what, bundle, message] of faults) {
+      const lost = probing(s.rig, 150);
+      s.offer(bundle);
+      await s.refuses(bundle);
+      t.regex(String(s.machine()?.refusedBundle?.message), message, what);
+      t.is(s.machine()?.bundle?.checksum, first(s), what);
+      t.is(await lost(), '150/150', what);
+      await s.rig.controller.until(`${what}: the one before`, () => s.daemons().join() === first(s));
+      t.false(s.rig.controller.events.some(({ type }) => type === 'host.router-patched'));
+      // It is not tried again until something else was wanted.
+      const record = s.json('bundle.json');
+      s.publish(bundle.name);
+      await sleep(200);
+      t.deepEqual(s.json('bundle.json'), record, what);
+      s.publish(s.first.name);
+      await s.rig.controller.until('forgotten', () => s.machine()?.refusedBundle === undefined);
+    }
+    // A file that is not the one that was named.
+    const real = await variant('2.0.4');
+    const other = { ...real, name: { ...real.name, checksum: 'f'.repeat(64) } };
+    s.offer(other);
+    await s.refuses(other);
+    t.is(s.daemons().join(), first(s));
+  },
+);
+
+/** Resolves when the files of the router are as said; then whoever asks does what is to be done in that moment. */
+const moment = async (holds: () => boolean): Promise<boolean> => {
+  for (const end = performance.now() + 20_000; performance.now() < end; ) {
+    try {
+      if (holds()) return true;
+    } catch {
+      // A file that is not there yet.
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return false;
+};
+
+test.serial('kill -9 of the agent, of the daemons, or of all, at every moment of a patch', async (t) => {
+  const s = await scene(t, true);
+  await s.runs(s.first);
+  let child = s.child;
+  const started = ({ name }: Sealed): boolean => s.daemons().includes(name.checksum);
+  const proved = ({ name }: Sealed): boolean =>
+    s.json<{ checksum: string }>('proof.json').checksum === name.checksum;
+  const takenOver = (bundle: Sealed): boolean =>
+    proved(bundle) && s.json<{ checksum?: string }>('daemon.json').checksum === bundle.name.checksum;
+  // Everything at every moment works as well, and takes half a minute.
+  const moments = [
+    ['started', started, 'all'],
+    ['started', started, 'daemons'],
+    ['proved', proved, 'agent'],
+    ['taken over', takenOver, 'all'],
+  ] as const;
+  const lost = probing(s.rig, 800);
+  for (const [number, [when, holds, victims]] of moments.entries()) {
+    const bundle = await variant(`3.0.${number}`);
+    s.offer(bundle);
+    t.true(await moment(() => holds(bundle)), `${when}, ${victims}`);
+    if (victims !== 'daemons') child?.kill('SIGKILL');
+    if (victims !== 'agent')
+      for (const pid of s.rig.processesIn(s.rig.namespaceOf(1, 'rtr')))
+        if (argumentsOf(pid).includes('--state')) process.kill(pid, 'SIGKILL');
+    if (victims !== 'daemons') {
+      if (child !== null && child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+      child = s.rig.program();
+    }
+    const settled = (): boolean => {
+      const seen = s.machine();
+      const refused = seen?.refusedBundle?.checksum === bundle.name.checksum;
+      const running = seen?.bundle?.checksum === bundle.name.checksum;
+      const daemons = s.daemons();
+      return (refused || running) && daemons.length === 1 && daemons[0] === seen?.bundle?.checksum;
+    };
+    await s.rig.controller.until(`${when}, ${victims}: one daemon`, settled, 40_000);
+    // A new daemon that somebody killed counts as refused.
+    if (victims === 'agent') t.is(s.machine()?.bundle?.checksum, bundle.name.checksum, when);
+    t.true(existsSync(join(s.directory, 'control.sock')));
+  }
+  const [sent, received] = (await lost()).split('/');
+  t.is(received, sent);
+});
