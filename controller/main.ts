@@ -1,4 +1,5 @@
 /** The controller as a program: `node controller/main.ts --state DIR`. */
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { startController } from './start-controller.ts';
 
@@ -8,6 +9,8 @@ const USAGE = `Usage: node controller/main.ts [options]
   --host ADDRESS      address to listen on (default 127.0.0.1)
   --port N            port to listen on, 0 for any (default 8480)
   --network-gc S      seconds a network may be without guests before its router goes (default 600)
+  --no-auto-replace   leave routers that are sick to people
+  --trusted-keys FILE public keys (PEM) of those who may sign bundles of routers; without it no bundle is taken
   --help              this text
 
 The API key of the admin account is written to DIR/admin.key at the first start. The log is JSON lines on standard output.
@@ -28,6 +31,8 @@ const readOptions = (args: readonly string[]) => {
       host: { type: 'string', default: '127.0.0.1' },
       port: { type: 'string', default: '8480' },
       'network-gc': { type: 'string', default: '600' },
+      'no-auto-replace': { type: 'boolean', default: false },
+      'trusted-keys': { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -37,6 +42,8 @@ const readOptions = (args: readonly string[]) => {
     host: values.host,
     port: wholeNumber('port', values.port, 0, 65535),
     networkGc: wholeNumber('network-gc', values['network-gc'], 0, 31_536_000),
+    autoReplace: !values['no-auto-replace'],
+    trustedKeys: values['trusted-keys'] === undefined ? [] : [readFileSync(values['trusted-keys'], 'utf8')],
   };
 };
 

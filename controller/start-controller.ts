@@ -3,14 +3,19 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import pino, { type Logger } from 'pino';
+import { readKeys } from 'signed-bundle';
 import { buildApi } from './api/build-api.ts';
 import { bootstrap } from './auth/bootstrap.ts';
 import { startDelivery } from './deliver/delivery.ts';
 import { startNetworkGc } from './network-gc.ts';
+import { startSickRouters } from './redundancy/sick-routers.ts';
 import { takeOwnership } from './store/single-owner.ts';
 import { openStore, type Store } from './store/store.ts';
 import { startWorkflows } from './workflow/engine.ts';
+import { patchRouter } from './workflow/patch/patch-router.ts';
+import { rebuildStandby } from './workflow/rebuild-standby/rebuild-standby.ts';
 import { replaceRouter } from './workflow/replace/replace-router.ts';
+import { upgradeRun } from './workflow/upgrade/upgrade-run.ts';
 
 export interface ControllerOptions {
   /** State directory (docs/contracts.md). */
@@ -20,6 +25,10 @@ export interface ControllerOptions {
   readonly port: number;
   /** How long a network may be without guests before its router goes, seconds. */
   readonly networkGc: number;
+  /** Keys that may sign the bundles of routers: texts with public keys in PEM. Without any no bundle is taken. */
+  readonly trustedKeys?: readonly string[];
+  /** Whether sick routers are replaced without anybody asking; true if not said. */
+  readonly autoReplace?: boolean;
   readonly logger?: Logger;
 }
 
@@ -56,8 +65,20 @@ export const startController = async (options: ControllerOptions): Promise<Contr
       wait: options.networkGc * 1000,
       onError: (error) => log.error({ err: error }, 'collecting idle networks failed'),
     });
-    const workflows = startWorkflows({ store, link: delivery, log, types: [replaceRouter] });
-    const app = await buildApi({ store, routers: delivery, logger: log });
+    const workflows = startWorkflows({
+      store,
+      link: delivery,
+      log,
+      types: [patchRouter, rebuildStandby, replaceRouter, upgradeRun],
+    });
+    const sickRouters = startSickRouters({
+      store,
+      link: delivery,
+      log,
+      autoReplace: options.autoReplace ?? true,
+    });
+    const trustedKeys = (options.trustedKeys ?? []).flatMap((text) => readKeys(text));
+    const app = await buildApi({ store, routers: delivery, logger: log, trustedKeys });
     await app.register(delivery.routes);
     const url = await app.listen({ host: options.host, port: options.port });
     log.info({ url, state: options.state }, 'listening');
@@ -68,10 +89,12 @@ export const startController = async (options: ControllerOptions): Promise<Contr
       keyFile,
       stop: async () => {
         await gc.stop();
+        const looked = sickRouters.stop();
         const stopped = workflows.stop();
         // Ends what workflows wait for.
         await delivery.close();
         await stopped;
+        await looked;
         await app.close();
         await store.close();
         release();

@@ -5,7 +5,7 @@
  *     await app.register(delivery.routes);
  *     await app.listen({ port: 8480 });          // or app.inject(...) in tests
  */
-import { randomUUID } from 'node:crypto';
+import { type KeyObject, randomUUID } from 'node:crypto';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
@@ -34,8 +34,10 @@ import { portForwards } from './resources/port-forwards.ts';
 import { ports } from './resources/ports.ts';
 import { publicIpRanges } from './resources/public-ip-ranges.ts';
 import { publicIps } from './resources/public-ips.ts';
+import { routerBundles } from './resources/router-bundles.ts';
 import { routers } from './resources/routers.ts';
 import { staticNats } from './resources/static-nats.ts';
+import { upgradeRuns } from './resources/upgrade-runs.ts';
 import { workflows } from './resources/workflows.ts';
 import { zones } from './resources/zones.ts';
 import { Problem, ProblemDocument } from './schemas.ts';
@@ -59,7 +61,9 @@ const resources: readonly (readonly [name: string, register: Register])[] = [
   ['load-balancers', loadBalancers],
   ['ports', ports],
   ['routers', routers],
+  ['router-bundles', routerBundles],
   ['workflows', workflows],
+  ['upgrade-runs', upgradeRuns],
   ['operations', operations],
   ['events', events],
 ];
@@ -74,6 +78,8 @@ export interface ApiOptions {
   /** A pino logger; silent without one. */
   readonly logger?: FastifyBaseLogger;
   readonly version?: string;
+  /** Who may sign the bundles of routers; without any no bundle is taken. */
+  readonly trustedKeys?: readonly KeyObject[];
 }
 
 const describe = async (app: FastifyInstance, version: string): Promise<void> => {
@@ -105,7 +111,7 @@ const describe = async (app: FastifyInstance, version: string): Promise<void> =>
 
 /** Builds the API. The agents' routes come from delivery and are registered beside it, before it listens. */
 export const buildApi = async (options: ApiOptions): Promise<FastifyInstance> => {
-  const { store, version = '0.1.0' } = options;
+  const { store, version = '0.1.0', trustedKeys = [] } = options;
   const app: FastifyInstance = fastify({
     ...(options.logger === undefined ? { logger: false } : { loggerInstance: options.logger }),
     bodyLimit: BODY_LIMIT,
@@ -127,7 +133,7 @@ export const buildApi = async (options: ApiOptions): Promise<FastifyInstance> =>
   app.addHook('onSend', async (request, reply) => {
     reply.header('x-request-id', request.id);
   });
-  const context: ApiContext = { store, routers: options.routers, log: app.log };
+  const context: ApiContext = { store, routers: options.routers, log: app.log, trustedKeys };
   metrics(app, context);
   await describe(app, version);
   for (const schema of [Problem, ProblemDocument, Plan]) app.addSchema(schema);

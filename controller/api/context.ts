@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import type { FastifyBaseLogger } from 'fastify';
 import type { Caller } from '../auth/caller.ts';
 import type { Delivery } from '../deliver/delivery.ts';
@@ -11,6 +12,8 @@ export interface ApiContext {
   readonly store: Store;
   readonly routers: RouterLink;
   readonly log: FastifyBaseLogger;
+  /** Who may sign bundles. */
+  readonly trustedKeys: readonly KeyObject[];
 }
 
 declare module 'fastify' {

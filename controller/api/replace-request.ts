@@ -1,4 +1,6 @@
 import { type Static, Type } from 'typebox';
+import { getRow } from '../store/rows.ts';
+import { beginRebuild } from '../workflow/rebuild-standby/begin.ts';
 import { beginReplacement, DRAIN_DEADLINE, READY_WITHIN } from '../workflow/replace/begin.ts';
 import type { Write } from './kind.ts';
 import { body } from './schemas.ts';
@@ -35,6 +37,16 @@ export const replaceRouterOf = async (
   router: string,
 ): Promise<{ operation: string }> => {
   const { drainDeadline = DRAIN_DEADLINE, readyWithin = READY_WITHIN } = given;
+  const { role, network_id } = await getRow(trx, 'router', router);
+  if (role === 'standby') {
+    const rebuild = await beginRebuild(trx, {
+      network: network_id,
+      router,
+      readyWithin,
+      reason: `${router} is to be replaced`,
+    });
+    return { operation: rebuild.operation_id };
+  }
   const workflow = await beginReplacement(trx, { router, drainDeadline, readyWithin });
   return { operation: workflow.operation_id };
 };

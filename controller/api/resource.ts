@@ -165,7 +165,12 @@ export class Resource<Table extends ResourceTable, Shape extends TSchema> {
   /** `POST /v1/<kind>`. */
   create<Body extends TObject>(
     body: Body,
-    options: { readonly once?: TProperties; readonly description?: string },
+    options: {
+      readonly once?: TProperties;
+      readonly description?: string;
+      /** Bytes of a request, where the usual does not do. */
+      readonly bodyLimit?: number;
+    },
     work: (write: Write<Static<Body>>) => Promise<Written>,
   ): this {
     const { kind } = this;
@@ -178,6 +183,7 @@ export class Resource<Table extends ResourceTable, Shape extends TSchema> {
     this.#app.route({
       method: 'POST',
       url: `/v1/${kind.path}`,
+      ...(options.bodyLimit === undefined ? {} : { bodyLimit: options.bodyLimit }),
       schema: {
         operationId: `create${kind.word}`,
         tags: [kind.path],

@@ -4,6 +4,7 @@ import websocket from '@fastify/websocket';
 import { checker, HostStatus, type Problem, RouterEvent, RouterStatus } from 'documents';
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
+import { bundleContent } from '../store/router-bundles.ts';
 import type { Store } from '../store/store.ts';
 import type { Channels } from './channels.ts';
 import type { Doorbell } from './doorbell.ts';
@@ -120,6 +121,18 @@ export const agentRoutes =
         const document = await hostDocument(store, hostOf(request));
         return reply.header('etag', `"${document?.generation}"`).send(document);
       });
+
+      instance.get<{ Params: { checksum: string } }>(
+        '/v1/agent/bundles/:checksum',
+        { schema: hidden },
+        async (request, reply) => {
+          const { checksum } = request.params;
+          const content = await bundleContent(store.db, checksum);
+          if (content === undefined)
+            return problemReply(reply, 404, 'not-found', `There is no bundle with the checksum ${checksum}`);
+          return reply.type('application/octet-stream').header('etag', `"${checksum}"`).send(content);
+        },
+      );
 
       instance.get('/v1/agent/routers', { schema: hidden }, async (request) => ({
         items: await store.db

@@ -62,6 +62,10 @@ export interface Delivery {
   requestRouter(routerId: string, request: RouterRequest): Promise<RouterAnswer>;
   /** Has a host carry connections, neighbours and leases from one of its routers to another. @throws {AgentError} */
   copyState(hostId: string, from: string, to: string): Promise<unknown>;
+  /** Has a host end the daemon of one of its routers and start it anew. @throws {AgentError} */
+  restartDaemon(hostId: string, router: string): Promise<unknown>;
+  /** What a probe measured from one time to another, ms since the epoch. @throws {AgentError} */
+  probeReading(hostId: string, probe: string, from: number, to: number): Promise<unknown>;
   /** Whether the host's agent has its channel open. */
   isConnected(hostId: string): boolean;
   /** How many generations of connected hosts are not in force yet. */
@@ -71,6 +75,11 @@ export interface Delivery {
 
 /** A copy of everything a busy router knows, ms. */
 const COPY_TIMEOUT = 60_000;
+/** Until a daemon was ended and its successor begun, ms. */
+const RESTART_TIMEOUT = 15_000;
+
+/** For a reading of a probe, ms; what was sent last is waited for a second. */
+const READING_TIMEOUT = 10_000;
 
 /** Hosts are checked for silence at every so many ticks. */
 const LIVENESS_TICKS = 5;
@@ -174,6 +183,10 @@ export const startDelivery = (options: DeliveryOptions): Delivery => {
       return readAnswer(await channels.request(router.host_id, 'router', params, timeout));
     },
     copyState: (hostId, from, to) => channels.request(hostId, 'copy-state', { from, to }, COPY_TIMEOUT),
+    restartDaemon: (hostId, router) =>
+      channels.request(hostId, 'restart-daemon', { router }, RESTART_TIMEOUT),
+    probeReading: (hostId, probe, from, to) =>
+      channels.request(hostId, 'probe-reading', { probe, from, to }, READING_TIMEOUT),
     isConnected: channels.isConnected,
     waiting: doorbell.waiting,
     close: async () => {

@@ -1,4 +1,5 @@
 import type { HostFacts } from '../plan/facts.ts';
+import { loadProbes } from '../probes/probe-facts.ts';
 import type { Db } from '../store/transaction.ts';
 
 /** Facts of one host, undefined when there is none. Run it in one transaction: the facts must be those of one moment. */
@@ -20,8 +21,22 @@ export const loadHostFacts = async (db: Db, hostId: string): Promise<HostFacts |
   if (head === undefined) return undefined;
   const routers = await db
     .selectFrom('router')
-    .select(['id', 'network_id', 'ordinal', 'created_at', 'role', 'older_id', 'newer_id'])
-    .where('host_id', '=', hostId)
+    .leftJoin('router_bundle', 'router_bundle.id', 'router.bundle_id')
+    .select([
+      'router.id',
+      'router.network_id',
+      'router.ordinal',
+      'router.created_at',
+      'router.role',
+      'router.older_id',
+      'router.newer_id',
+      'router.heard_older_id',
+      'router.heard_newer_id',
+      'router.memory',
+      'router_bundle.bundle_version',
+      'router_bundle.checksum',
+    ])
+    .where('router.host_id', '=', hostId)
     .execute();
   const instances = await db
     .selectFrom('instance')
@@ -58,7 +73,9 @@ export const loadHostFacts = async (db: Db, hostId: string): Promise<HostFacts |
     .execute();
   const ports = [...routerPorts, ...guestPorts];
   const networks = await loadNetworks(db, [...new Set(ports.map((port) => port.network_id))]);
+  const probes = await loadProbes(db, hostId);
   return {
+    ...(probes.length === 0 ? {} : { probes }),
     host: { id: head.id, generation: head.generation },
     zone: {
       id: head.zone_id,
@@ -78,8 +95,15 @@ export const loadHostFacts = async (db: Db, hostId: string): Promise<HostFacts |
       ordinal: row.ordinal,
       createdAt: row.created_at,
       active: row.role === 'active',
+      standby: row.role === 'standby',
       older: row.older_id,
       newer: row.newer_id,
+      heardOlder: row.heard_older_id,
+      heardNewer: row.heard_newer_id,
+      ...(row.bundle_version === null || row.checksum === null
+        ? {}
+        : { bundle: { version: row.bundle_version, checksum: row.checksum } }),
+      ...(row.memory === null ? {} : { memory: row.memory }),
     })),
     instances: instances.map((row) => ({
       id: row.id,

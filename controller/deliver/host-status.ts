@@ -1,4 +1,5 @@
 import type { HostStatus, MachineStatus } from 'documents';
+import { takeFailovers } from '../redundancy/failover-report.ts';
 import type { Store } from '../store/store.ts';
 import { pendingOf, type Trx } from '../store/transaction.ts';
 import { resolveOperations } from './resolve-operations.ts';
@@ -35,6 +36,7 @@ export const takeHostStatus = (store: Store, status: HostStatus): Promise<boolea
     const known = new Map(before?.machines.map((machine) => [machine.id, machine.state]));
     for (const machine of status.machines)
       if (known.get(machine.id) !== machine.state) await tellMachine(trx, status.id, machine);
+    await takeFailovers(trx, status.id, status.failovers ?? []);
     await resolveOperations(
       trx,
       now,

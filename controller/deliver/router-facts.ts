@@ -13,6 +13,7 @@ import type {
   StaticNatFact,
 } from '../plan/facts.ts';
 import type { Touched } from '../plan/touched.ts';
+import { loadProbeExits } from '../probes/probe-facts.ts';
 import type { Db } from '../store/transaction.ts';
 
 /** Clear text of an instance's password as it lies in the store; null when it cannot be told: then the guest gets none. */
@@ -49,6 +50,8 @@ export const loadRouterFacts = async (
       'router.created_at',
       'router.older_id',
       'router.newer_id',
+      'router.heard_older_id',
+      'router.heard_newer_id',
       'network.id as network_id',
       'network.prefix',
       'network.gateway',
@@ -79,6 +82,8 @@ export const loadRouterFacts = async (
     neighbours: {
       older: await loadNeighbour(db, head.older_id),
       newer: await loadNeighbour(db, head.newer_id),
+      heardOlder: await loadNeighbour(db, head.heard_older_id),
+      heardNewer: await loadNeighbour(db, head.heard_newer_id),
     },
     network: {
       prefix: head.prefix,
@@ -105,7 +110,7 @@ export const loadRouterFacts = async (
       options.touched?.items.legs === undefined && options.touched !== undefined,
     ),
     firewallRules: await rows(['firewallRules'], (ids) => loadFirewallRules(db, network, ids)),
-    egressRules: await rows(['egressRules'], (ids) => loadEgressRules(db, network, ids)),
+    egressRules: await rows(['egressRules'], (ids) => loadEgressRules(db, network, ids, head.egress_default)),
     portForwards: await rows(['portForwards'], (ids) => loadPortForwards(db, network, ids)),
     staticNats: await rows(['staticNats'], (ids) => loadStaticNats(db, network, ids)),
     loadBalancers: await rows(['loadBalancers'], (ids) => loadLoadBalancers(db, network, ids)),
@@ -203,6 +208,7 @@ const loadEgressRules = async (
   db: Db,
   network: string,
   ids: readonly string[] | undefined,
+  egressDefault: 'allow' | 'deny',
 ): Promise<EgressRuleFact[]> => {
   const rows = await db
     .selectFrom('egress_rule')
@@ -219,16 +225,20 @@ const loadEgressRules = async (
     .where('network_id', '=', network)
     .$if(ids !== undefined, (query) => query.where('id', 'in', ids ?? []))
     .execute();
-  return rows.map((row) => ({
-    id: row.id,
-    protocol: row.protocol,
-    firstPort: row.first_port,
-    lastPort: row.last_port,
-    icmpType: row.icmp_type,
-    icmpCode: row.icmp_code,
-    sources: JSON.parse(row.sources) as string[],
-    destinations: JSON.parse(row.destinations) as string[],
-  }));
+  const exits = await loadProbeExits(db, network, egressDefault);
+  const rules = rows.map(
+    (row): EgressRuleFact => ({
+      id: row.id,
+      protocol: row.protocol,
+      firstPort: row.first_port,
+      lastPort: row.last_port,
+      icmpType: row.icmp_type,
+      icmpCode: row.icmp_code,
+      sources: JSON.parse(row.sources) as string[],
+      destinations: JSON.parse(row.destinations) as string[],
+    }),
+  );
+  return [...rules, ...exits.filter(({ id }) => ids === undefined || ids.includes(id))];
 };
 
 const loadPortForwards = async (

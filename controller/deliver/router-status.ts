@@ -20,6 +20,7 @@ export const takeRouterStatus = (store: Store, status: RouterStatus): Promise<bo
         'network.id as network',
         'network.state',
         'network.account_id',
+        'router.role',
         'router_status.status as held',
       ])
       .where('router.id', '=', status.id)
@@ -40,7 +41,8 @@ export const takeRouterStatus = (store: Store, status: RouterStatus): Promise<bo
       .execute();
     pendingOf(trx).reports.add(status.id);
     await tellRouter(trx, router.account_id, before, status);
-    if (router.state === 'implementing' && status.appliedGeneration > 0)
+    // A standby that is quicker than the router itself serves nobody.
+    if (router.role === 'active' && router.state === 'implementing' && status.appliedGeneration > 0)
       await implemented(trx, router.network, router.account_id);
     await resolveOperations(trx, now, new Set([status.id]));
     return true;

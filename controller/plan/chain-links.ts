@@ -1,5 +1,5 @@
 import type { ChainRouter, RouterPort } from './facts.ts';
-import { derivedId } from './ids.ts';
+import { idTail } from './ids.ts';
 
 /** One end of a link between two routers of a network. */
 export interface ChainLinkEnd {
@@ -10,7 +10,7 @@ export interface ChainLinkEnd {
   readonly address: string;
 }
 
-/** One private wire between two neighbours in the chain of a network's routers, for the packets of one kind of leg. */
+/** One private wire between two routers of a network's chain, for the packets of one kind of leg. */
 export interface ChainLink {
   readonly id: string;
   readonly role: RouterPort['role'];
@@ -19,38 +19,49 @@ export interface ChainLink {
   readonly ends: readonly [ChainLinkEnd, ChainLinkEnd];
 }
 
-/** A router has at most so many legs in a hand-over, and a chain at most so many pairs at a time. */
-const LEGS = 8;
-const PAIRS = 16;
 const roles = ['router-guest', 'router-public'] as const;
-
-const hex = (value: number): string => value.toString(16).padStart(2, '0');
+const SIDES = 2;
 
 /**
- * The links between two neighbours, the same whichever is named first and whichever is the older: when a replacement is
- * taken back the two change places, and their wires stay. Addresses are /31s (RFC 3021) of 169.254.77.0/24, which nothing
- * routes; a number taken again after sixteen pairs is long free.
+ * Ordinals are taken modulo this: two routers of one network whose ordinals are so far apart are never there together, for
+ * one would have outlived 4096 replacements.
+ */
+const ORDINALS = 4096;
+
+/**
+ * The links between two routers of a network, the same whichever is named first and whatever their places in the chain: when
+ * a replacement is taken back the two change places, and their wires stay.
+ *
+ * While a router leaves from the middle of a chain, its neighbours have wires to it and to each other, so everything is the
+ * pair's own: the id is made of both ports', device and MAC of both ordinals. The address is made of the ordinals' sum, which
+ * no two wires of one router have in common; two wires without a common router may, and do not meet. Addresses are /31s
+ * (RFC 3021) of 169.254.0.0/18, which nothing routes.
  */
 export const chainLinks = (a: ChainRouter, b: ChainRouter): ChainLink[] => {
   const [first, second] = a.id < b.id ? [a, b] : [b, a];
-  // The one that was made to stand beside the other: its ports name the wires, for nobody else's pair is named by them.
-  const born = first.createdAt > second.createdAt ? first : second;
-  const pair = Math.min(a.ordinal, b.ordinal) % PAIRS;
+  const [low, high] = [a.ordinal, b.ordinal]
+    .toSorted((one, other) => one - other)
+    .map((ordinal) => (ordinal % ORDINALS).toString(16).padStart(3, '0')) as [string, string];
+  const pair = (a.ordinal + b.ordinal) % ORDINALS;
+  const digits = `${low}${high}`;
   return roles.flatMap((role, leg) => {
     const port = (router: ChainRouter) => router.ports.find((candidate) => candidate.role === role);
-    const [one, other, own] = [port(first), port(second), port(born)];
-    if (one === undefined || other === undefined || own === undefined) return [];
-    const end = (router: ChainRouter, id: string, side: 0 | 1): ChainLinkEnd => ({
-      router: router.id,
-      leg: id,
-      mac: `02:53:4c:${hex(pair)}:${hex(leg)}:${hex(side + 1)}`,
-      address: `169.254.77.${(pair * LEGS + leg) * 2 + side}`,
-    });
+    const [one, other] = [port(first), port(second)];
+    if (one === undefined || other === undefined) return [];
+    const end = (router: ChainRouter, id: string, side: 0 | 1): ChainLinkEnd => {
+      const number = (pair * roles.length + leg) * SIDES + side;
+      return {
+        router: router.id,
+        leg: id,
+        mac: `02:53:${digits.slice(0, 2)}:${digits.slice(2, 4)}:${digits.slice(4)}:${leg}${side}`,
+        address: `169.254.${number >> 8}.${number & 0xff}`,
+      };
+    };
     return [
       {
-        id: derivedId('lnk', own.id),
+        id: `lnk-${idTail(one.id)}-${idTail(other.id)}`,
         role,
-        device: `link${pair}-${leg}`,
+        device: `link${low}-${high}-${leg}`,
         ends: [end(first, one.id, 0), end(second, other.id, 1)],
       },
     ];

@@ -2,6 +2,8 @@
  * What planning is told: the rows of the store that bear on one router or one host, already read. Order of rows is
  * without meaning. Facts may be restricted to the items a change touched; the planners do not notice.
  */
+import type { ProbeFact } from './probes.ts';
+
 export type Service =
   | 'dhcp'
   | 'dns'
@@ -23,7 +25,13 @@ export interface RouterFacts {
     readonly createdAt: number;
   };
   /** Its neighbours in the chain, as its document is to name them. */
-  readonly neighbours: { readonly older: ChainRouter | null; readonly newer: ChainRouter | null };
+  readonly neighbours: {
+    readonly older: ChainRouter | null;
+    readonly newer: ChainRouter | null;
+    /** Routers further on that send to this one already, or still: it takes what they send, and sends them nothing. */
+    readonly heardOlder: ChainRouter | null;
+    readonly heardNewer: ChainRouter | null;
+  };
   readonly network: {
     readonly prefix: string;
     readonly gateway: string;
@@ -161,9 +169,18 @@ export interface HostFacts {
     readonly createdAt: number;
     /** Whether frames for the network's MACs go to it. */
     readonly active: boolean;
+    /** Whether it stands by for the active router of its network. */
+    readonly standby?: boolean;
     /** Ids of its neighbours in the chain. */
     readonly older: string | null;
     readonly newer: string | null;
+    /** Routers further on that it hears without sending to them. */
+    readonly heardOlder: string | null;
+    readonly heardNewer: string | null;
+    /** What it is to run, if not what its host came with. */
+    readonly bundle?: { readonly version: string; readonly checksum: string };
+    /** Most memory of its daemon's heap, bytes; if not as its host has it. */
+    readonly memory?: number;
   }[];
   readonly instances: readonly {
     readonly id: string;
@@ -171,6 +188,8 @@ export interface HostFacts {
     readonly wantedState: 'running' | 'stopped';
   }[];
   readonly ports: readonly HostPort[];
+  /** Machines that measure; absent without any. */
+  readonly probes?: readonly ProbeFact[];
 }
 
 /** A port of a machine on this host. */

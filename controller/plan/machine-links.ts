@@ -4,7 +4,7 @@ import { chainLinks } from './chain-links.ts';
 import type { ChainRouter, HostFacts } from './facts.ts';
 
 /**
- * The wires between routers of this host that are neighbours for either of them. A wire is there before the first
+ * The wires between routers of this host of which either sends to the other, or hears it. A wire is there before the first
  * document that speaks of it is given out, and until the last is gone.
  */
 export const planMachineLinks = (facts: HostFacts): MachineLink[] => {
@@ -21,9 +21,9 @@ export const planMachineLinks = (facts: HostFacts): MachineLink[] => {
   );
   const mtus = new Map(facts.networks.map(({ id, mtu }) => [id, mtu]));
   const links = new Map<string, MachineLink>();
-  for (const { id, network, older, newer } of facts.routers) {
+  for (const { id, network, older, newer, heardOlder, heardNewer } of facts.routers) {
     const own = routers.get(id);
-    for (const neighbour of [older, newer]) {
+    for (const neighbour of [older, newer, heardOlder, heardNewer]) {
       const other = neighbour === null ? undefined : routers.get(neighbour);
       if (own === undefined || other === undefined) continue;
       for (const link of chainLinks(own, other)) {

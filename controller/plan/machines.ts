@@ -5,7 +5,15 @@ import type { HostFacts } from './facts.ts';
 export const planMachines = (facts: HostFacts): Machine[] =>
   byId([
     ...facts.routers.map(
-      ({ id }): Machine => ({ id, kind: 'router', driver: 'namespace', hostname: id, state: 'running' }),
+      ({ id, bundle, memory }): Machine => ({
+        id,
+        kind: 'router',
+        driver: 'namespace',
+        hostname: id,
+        state: 'running',
+        ...(bundle === undefined ? {} : { bundle }),
+        ...(memory === undefined ? {} : { memory }),
+      }),
     ),
     ...facts.instances.map(
       ({ id, hostname, wantedState }): Machine => ({

@@ -24,6 +24,21 @@ export const guestWith = async (
     : query.where('instance.hostname', '=', wanted.hostname).executeTakeFirst();
 };
 
+/** The probe of an upgrade run that has an address of a network for as long as the run takes, undefined when none has. */
+export const probeWith = async (
+  trx: Trx,
+  networkId: string,
+  address: string,
+): Promise<{ readonly id: string; readonly name: null } | undefined> => {
+  const row = await trx
+    .selectFrom('probe')
+    .select('id')
+    .where('network_id', '=', networkId)
+    .where('address', '=', address)
+    .executeTakeFirst();
+  return row && { id: row.id, name: null };
+};
+
 /**
  * A port of an instance on a network, with the address asked for or the lowest free one.
  * @throws {Refusal} 409 `no-address` when the network is full.
@@ -52,7 +67,12 @@ const freeAddress = async (trx: Trx, network: Network): Promise<string> => {
     .where('network_id', '=', network.id)
     .where('address', 'is not', null)
     .execute();
-  const taken = new Set(used.map((row) => row.address as string)).add(network.gateway);
+  const probes = await trx
+    .selectFrom('probe')
+    .select('address')
+    .where('network_id', '=', network.id)
+    .execute();
+  const taken = new Set([...used, ...probes].map((row) => row.address as string)).add(network.gateway);
   const address = lowestFreeAddress(network.prefix as Ipv4Prefix, taken);
   if (address !== null) return address;
   const message = `Every address of ${network.prefix} of the network ${network.name} is taken`;

@@ -6,18 +6,18 @@ import { mayFollow, type NetworkState } from '../model/network-state.ts';
 import { Refusal } from '../model/refusal.ts';
 import { recordEvent } from './events.ts';
 import { chooseHost } from './hosts.ts';
+import { defaultBundle } from './router-bundles.ts';
 import { startOperation, type WaitsFor } from './operations.ts';
 import { allocatePublicIp } from './public-ips.ts';
+import { insertRouterPorts } from './router-ports.ts';
 import { deleteRow, getRow, insertRow, updateRow } from './rows.ts';
 import type { NetworkTable } from './schema.ts';
+import { addStandby } from './standby.ts';
 import { touchHost } from './touch.ts';
 import { endWorkflowsOf } from './workflows.ts';
 import { pendingOf, type Trx } from './transaction.ts';
 
 export type Network = Selectable<NetworkTable>;
-
-/** Services that need a public leg. */
-const outward = ['source-nat', 'static-nat', 'port-forward', 'load-balancer', 'firewall'];
 
 const ruleTables = [
   'public_ip',
@@ -28,18 +28,24 @@ const ruleTables = [
   'load_balancer',
 ] as const;
 
+/** Whether no guest, network or probe has a MAC. */
+export const isFreeMac = async (trx: Trx, mac: string): Promise<boolean> => {
+  const taken =
+    (await trx.selectFrom('port').select('id').where('mac', '=', mac).executeTakeFirst()) ??
+    (await trx
+      .selectFrom('network')
+      .select('id')
+      .where((eb) => eb.or([eb('gateway_mac', '=', mac), eb('public_mac', '=', mac)]))
+      .executeTakeFirst()) ??
+    (await trx.selectFrom('probe').select('id').where('mac', '=', mac).executeTakeFirst());
+  return taken === undefined;
+};
+
 /** A MAC that no guest and no network has. */
 export const newMac = async (trx: Trx): Promise<string> => {
   for (let attempt = 0; attempt < 16; attempt += 1) {
     const mac = macOf(randomBytes(5));
-    const taken =
-      (await trx.selectFrom('port').select('id').where('mac', '=', mac).executeTakeFirst()) ??
-      (await trx
-        .selectFrom('network')
-        .select('id')
-        .where((eb) => eb.or([eb('gateway_mac', '=', mac), eb('public_mac', '=', mac)]))
-        .executeTakeFirst());
-    if (taken === undefined) return mac;
+    if (await isFreeMac(trx, mac)) return mac;
   }
   throw new TypeError('16 random MACs were all taken: the source of randomness is broken');
 };
@@ -65,19 +71,6 @@ export const routersOf = async (trx: Trx, networkId: string): Promise<{ id: stri
     .orderBy('role')
     .orderBy('ordinal', 'desc')
     .execute();
-
-/** Gives a router its ports. Their MACs are the network's: every router of a network has the same. */
-export const insertRouterPorts = async (
-  trx: Trx,
-  network: Network,
-  services: readonly string[],
-  routerId: string,
-): Promise<void> => {
-  const port = { network_id: network.id, instance_id: null, router_id: routerId, address: null };
-  await insertRow(trx, 'port', 'port', { ...port, role: 'router-guest', mac: network.gateway_mac });
-  if (services.some((service) => outward.includes(service)))
-    await insertRow(trx, 'port', 'port', { ...port, role: 'router-public', mac: network.public_mac });
-};
 
 export interface Implementation {
   readonly host: string;
@@ -123,16 +116,19 @@ export const implementNetwork = async (
     host_id: host.id,
     generation: 1,
     parity: 0,
+    bundle_id: await defaultBundle(trx),
+    memory: offering.router_memory,
   });
   pendingOf(trx).routers.set(router.id, { generation: 1, host: host.id, items: new Map() });
   await insertRouterPorts(trx, network, services, router.id);
+  const standby = network.redundant === 1 ? await addStandby(trx, networkId) : null;
   await changeState(trx, network, 'implementing', { vni, idle_since: null });
   await touchHost(trx, host.id);
   await recordEvent(trx, {
     account: network.account_id,
     type: 'network.implementing',
     resource: networkId,
-    message: `The network ${network.name} gets VNI ${vni} and the router ${router.id} on ${host.name}`,
+    message: `The network ${network.name} gets VNI ${vni} and the router ${router.id} on ${host.name}${standby === null ? '' : `, with ${standby} to stand by`}`,
   });
   const waitsFor = [{ router: router.id, generation: 1 }] as const;
   const operation = await startOperation(trx, {

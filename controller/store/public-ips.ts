@@ -60,7 +60,13 @@ export const allocatePublicIp = async (
       .where('zone_id', '=', network.zone_id)
       .where('address', '=', asked)
       .executeTakeFirst();
-    if (holder !== undefined)
+    const probe = await trx
+      .selectFrom('probe')
+      .select('id')
+      .where('range_id', '=', range.id)
+      .where('address', '=', asked)
+      .executeTakeFirst();
+    if (holder !== undefined || probe !== undefined)
       throw refusal(
         409,
         '/address',
@@ -76,7 +82,9 @@ export const allocatePublicIp = async (
       .select('address')
       .where('range_id', '=', range.id)
       .execute();
-    const free = lowestFreePublicAddress([range], new Set(used.map(({ address }) => address)));
+    const probes = await trx.selectFrom('probe').select('address').where('range_id', '=', range.id).execute();
+    const taken = new Set([...used, ...probes].map(({ address }) => address));
+    const free = lowestFreePublicAddress([range], taken);
     if (free !== null) return insert(free.range, free.address);
   }
   throw refusal(

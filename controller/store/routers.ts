@@ -92,6 +92,8 @@ export interface NetworkTouch {
 /**
  * Touches the document of every router of a network, all with the same new generation; a network without one is changed
  * by its record alone. To wait for are those that may get new connections: the active one, and the one it hands them to.
+ * Not for a standby: no packet comes to it, and one that is in trouble must not keep anybody from changing a rule. It gets
+ * the same change at the same time, and one that cannot apply it is no longer called `Synced` (condition `Redundant`).
  */
 export const touchNetwork = async (
   trx: Trx,

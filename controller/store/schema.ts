@@ -28,6 +28,9 @@ export interface Database {
   host_status: HostStatusTable;
   operation: OperationTable;
   workflow: WorkflowTable;
+  upgrade_run: UpgradeRunTable;
+  upgrade_run_router: UpgradeRunRouterTable;
+  probe: ProbeTable;
   event: EventTable;
   idempotency_key: IdempotencyKeyTable;
 }
@@ -138,7 +141,7 @@ export interface RouterTable extends Row {
   generation: number;
   /** Which half of the source ports is its: a router and its successor never have the same (hand-over, docs/contracts.md). */
   parity: 0 | 1;
-  /** Place in the chain of the network's routers: the oldest has the least. */
+  /** Number among the network's routers, in the order they were made; it never changes (names of wires are made of it). */
   ordinal: Generated<number>;
   /** Exactly one router of a network is active: frames for the network's MACs go to it. */
   role: Generated<'active' | 'successor' | 'draining' | 'standby'>;
@@ -326,6 +329,69 @@ export interface WorkflowTable extends Row {
   next_attempt_at: number | null;
   ended_at: number | null;
   operation_id: string;
+}
+
+/** Many routers brought to a bundle, one after the other and judged by what was measured through them. Kept for good. */
+export interface UpgradeRunTable extends Row {
+  account_id: string;
+  name: string | null;
+  status: 'running' | 'paused' | 'halted' | 'aborting' | 'aborted' | 'succeeded' | 'failed';
+  /** JSON of RunOptions (store/upgrade-runs.ts). */
+  options: string;
+  /** What the routers are to run; null: there is no bundle yet, only machines are renewed. */
+  bundle_id: string | null;
+  workflow_id: string;
+  /** JSON of a Problem: why it halted, or failed. */
+  problem: string | null;
+  ended_at: number | null;
+}
+
+/** One router of a run. Its ids lead nowhere once the router is replaced. */
+export interface UpgradeRunRouterTable {
+  run_id: string;
+  router_id: string;
+  /** Place in the order of the plan. */
+  position: number;
+  /** 0: a canary; from 1 on the batches. */
+  wave: number;
+  network_id: string;
+  network_name: string;
+  host_id: string;
+  role: 'active' | 'standby';
+  needs: 'nothing' | 'patch' | 'replace';
+  because: string;
+  state: RunRouterState;
+  /** JSON of RunRouterDetail (store/upgrade-runs.ts). */
+  detail: string;
+}
+
+export type RunRouterState =
+  | 'waiting'
+  | 'measuring'
+  | 'working'
+  | 'soaking'
+  | 'rolling-back'
+  | 'passed'
+  | 'rolled-back'
+  | 'failed'
+  | 'aborted'
+  | 'skipped'
+  | 'nothing';
+
+/** A machine that measures for a run: inside a network, or outside of all of them with a public address. */
+export interface ProbeTable extends Row {
+  run_id: string;
+  host_id: string;
+  /** The network it stands in; null outside. */
+  network_id: string | null;
+  /** The public range its address is of; null inside. */
+  range_id: string | null;
+  /** Where one inside sends to; null: nowhere. */
+  outside_id: string | null;
+  mac: string;
+  address: string;
+  /** Datagrams a second. */
+  rate: number;
 }
 
 export interface EventTable extends Row {

@@ -73,6 +73,17 @@ export const openWorkflows = async (db: Db, subjects: readonly string[]): Promis
         .orderBy('id')
         .execute();
 
+/** A workflow that has not ended and keeps this id in its state, if any. */
+export const workflowWith = async (db: Db, id: string): Promise<string | undefined> =>
+  (
+    await db
+      .selectFrom('workflow')
+      .select('id')
+      .where('status', 'in', ['running', 'aborting'])
+      .where('state', 'like', `%"${id}"%`)
+      .executeTakeFirst()
+  )?.id;
+
 /** Changes a workflow. `wake` tells the engine of it. */
 export const changeWorkflow = async (
   trx: Trx,
@@ -94,8 +105,13 @@ export const changeWorkflow = async (
   if (wake) workflows.add(id);
 };
 
-/** Ends every workflow on a subject that is going away, and what waits for them. */
-export const endWorkflowsOf = async (trx: Trx, subject: string, why: string): Promise<void> => {
+/** Ends every workflow (of these types) on a subject that is going away, and what waits for them. */
+export const endWorkflowsOf = async (
+  trx: Trx,
+  subject: string,
+  why: string,
+  types?: readonly string[],
+): Promise<void> => {
   const { now } = pendingOf(trx);
   const problem: Problem = {
     pointer: '',
@@ -104,6 +120,7 @@ export const endWorkflowsOf = async (trx: Trx, subject: string, why: string): Pr
     hint: 'Nothing is left to do. If it was not you who removed it, look at its events.',
   };
   for (const row of await openWorkflows(trx, [subject])) {
+    if (types?.includes(row.type) === false) continue;
     await changeWorkflow(
       trx,
       row.id,

@@ -1,4 +1,5 @@
 /** A controller on a database of its own, called by `inject`, and an agent that reports what it is asked to be. */
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,11 +9,14 @@ import type { FastifyInstance } from 'fastify';
 import { sql } from 'kysely';
 import { buildApi } from '../api/build-api.ts';
 import { bootstrap } from '../auth/bootstrap.ts';
-import { startDelivery } from '../deliver/delivery.ts';
+import { type Delivery, startDelivery } from '../deliver/delivery.ts';
 import { startNetworkGc } from '../network-gc.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { startWorkflows, type Workflows } from '../workflow/engine.ts';
+import { patchRouter } from '../workflow/patch/patch-router.ts';
+import { rebuildStandby } from '../workflow/rebuild-standby/rebuild-standby.ts';
 import { replaceRouter } from '../workflow/replace/replace-router.ts';
+import { upgradeRun } from '../workflow/upgrade/upgrade-run.ts';
 
 export interface Answer {
   readonly status: number;
@@ -32,6 +36,7 @@ export interface Harness {
   readonly directory: string;
   readonly store: Store;
   readonly app: FastifyInstance;
+  readonly delivery: Delivery;
   /** Calls as the administrator. */
   readonly admin: Calls;
   /** Moves the clock; everything takes its time from it. */
@@ -44,8 +49,15 @@ export interface Harness {
   collect(seconds: number): Promise<string[]>;
   /** Everything in the database, to compare before and after. */
   dump(): Promise<string>;
-  /** Ends the workflow engine and starts another, as a restart does. */
-  restartWorkflows(): Promise<void>;
+  /**
+   * Ends the workflow engine and starts another, as a restart does. With `commits` the new one dies after so many
+   * transactions: it can do nothing from then on, as a process that was killed there.
+   */
+  restartWorkflows(commits?: number): Promise<void>;
+  /** Whether it died. */
+  workflowsDied(): boolean;
+  /** Signs bundles that the API takes. */
+  readonly signingKey: KeyObject;
   /** Lines the API and delivery logged. */
   readonly log: string[];
 }
@@ -68,10 +80,26 @@ export const harness = async (t: ExecutionContext): Promise<Harness> => {
     log: quiet(log),
     decryptPassword: (instance, text) => store.secrets.decrypt(text, instance),
   });
+  let commitsLeft = Number.POSITIVE_INFINITY;
+  const mortal = (): Store => ({
+    ...store,
+    transaction: async (work) => {
+      if (commitsLeft <= 0) throw new Error('the engine was killed');
+      commitsLeft -= 1;
+      return store.transaction(work);
+    },
+  });
   const engine = (): Workflows =>
-    startWorkflows({ store, link: delivery, log: quiet(log), types: [replaceRouter], tickEvery: 20 });
+    startWorkflows({
+      store: mortal(),
+      link: delivery,
+      log: quiet(log),
+      types: [patchRouter, rebuildStandby, replaceRouter, upgradeRun],
+      tickEvery: 20,
+    });
   let workflows = engine();
-  const app = await buildApi({ store, routers: delivery });
+  const signer = generateKeyPairSync('ed25519');
+  const app = await buildApi({ store, routers: delivery, trustedKeys: [signer.publicKey] });
   await app.register(delivery.routes);
   await app.ready();
   t.teardown(async () => {
@@ -108,9 +136,11 @@ export const harness = async (t: ExecutionContext): Promise<Harness> => {
     directory,
     store,
     app,
+    delivery,
     admin,
     as,
     log,
+    signingKey: signer.privateKey,
     advance: (ms) => {
       shift += ms;
     },
@@ -123,8 +153,10 @@ export const harness = async (t: ExecutionContext): Promise<Harness> => {
         call: as(String(key.body['key'])),
       };
     },
-    restartWorkflows: async () => {
+    workflowsDied: () => commitsLeft <= 0,
+    restartWorkflows: async (commits = Number.POSITIVE_INFINITY) => {
       await workflows.stop();
+      commitsLeft = commits;
       workflows = engine();
     },
     collect: async (seconds) => {

@@ -16,6 +16,8 @@
  * - after a step is done, before the row says so: the step is asked again, finds everything as it should be, and is done
  * - after the row moved to the next step: that step begins
  * - while it is being taken back: the row says `aborting` and the step that is undone; `undo` goes on like `run`
+ * - when it began another workflow: that was one transaction with the note of it, so it finds it by its id, and asks how
+ *   far it got
  * - the same after a request to abort: it is a change of the row's status, and guards make a step that is at work stop
  *   before its next change
  *
@@ -194,6 +196,9 @@ export const startWorkflows = (options: WorkflowsOptions): Workflows => {
             .executeTakeFirst();
           if (held === undefined || held.step !== row.step || held.status !== row.status)
             throw new Superseded(row.id);
+          // So is its state, such as when a router it is about died: what was read before is not to be written over it.
+          const known = driven.get(row.id)?.state;
+          if (known !== undefined && known !== held.state) throw new Superseded(row.id);
           const draft = JSON.parse(held.state) as WorkflowState;
           const value = await change(trx, draft);
           const text = JSON.stringify(draft);
@@ -210,7 +215,7 @@ export const startWorkflows = (options: WorkflowsOptions): Workflows => {
       },
       release: async (trx: Trx): Promise<void> => {
         await settle(trx, row);
-        await changeWorkflow(trx, row.id, { claim: null });
+        await changeWorkflow(trx, row.id, { claim: null }, true);
       },
     };
     return work;
@@ -268,12 +273,18 @@ export const startWorkflows = (options: WorkflowsOptions): Workflows => {
     const problem = row.problem === null ? null : (JSON.parse(row.problem) as Problem);
     const status = row.status === 'running' ? 'succeeded' : problem?.code === ABORTED ? 'aborted' : 'failed';
     await settle(trx, row);
-    await changeWorkflow(trx, row.id, {
-      status,
-      claim: null,
-      ended_at: store.now(),
-      next_attempt_at: null,
-    });
+    await changeWorkflow(
+      trx,
+      row.id,
+      {
+        status,
+        claim: null,
+        ended_at: store.now(),
+        next_attempt_at: null,
+      },
+      // Whoever began it waits for this.
+      true,
+    );
     await recordEvent(trx, {
       account: row.account_id,
       type: `${row.type}-${status}`,
@@ -289,6 +300,8 @@ export const startWorkflows = (options: WorkflowsOptions): Workflows => {
       ...change.routers.map(({ id }) => id),
       ...change.hosts.map(({ id }) => id),
       ...change.reports,
+      // A workflow that began others has their ids in its state.
+      ...change.workflows,
     ];
     if (ids.length === 0) return;
     const concerns = ({ state }: { readonly state: string }): boolean =>

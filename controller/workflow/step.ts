@@ -7,6 +7,10 @@ import type { Db, Trx } from '../store/transaction.ts';
 export interface WorkflowLink {
   requestRouter(routerId: string, request: RouterRequest): Promise<RouterAnswer>;
   copyState(hostId: string, from: string, to: string): Promise<unknown>;
+  /** Has a host end the daemon of one of its routers and start it anew; packets do not notice. @throws {AgentError} */
+  restartDaemon(hostId: string, router: string): Promise<unknown>;
+  /** What a probe measured from one time to another, ms since the epoch. @throws {AgentError} */
+  probeReading(hostId: string, probe: string, from: number, to: number): Promise<unknown>;
 }
 
 /** When a step was begun, ended, and taken back, ms since the epoch. */

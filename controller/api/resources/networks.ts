@@ -2,15 +2,18 @@ import { type Ipv4Prefix, prefixRange } from 'ip';
 import { Type } from 'typebox';
 import { guestPrefixProblems } from '../../model/address-checks.ts';
 import { networkConditions } from '../../model/conditions.ts';
+import { foremost, redundant as redundantCondition } from '../../model/redundancy.ts';
 import { problem } from '../../model/problem.ts';
 import { touchEverything } from '../../plan/touched.ts';
 import { recordEvent } from '../../store/events.ts';
 import { implementNetwork, newMac, removeRouters } from '../../store/networks.ts';
 import { startOperation } from '../../store/operations.ts';
-import { routersOfNetworks, touchNetwork } from '../../store/routers.ts';
+import { redundancyOf } from '../../store/redundancy.ts';
+import { touchNetwork } from '../../store/routers.ts';
 import { deleteRow, insertRow, updateRow } from '../../store/rows.ts';
 import { replaceFields } from '../replace-request.ts';
 import { restartNetwork } from '../restart-network.ts';
+import { switchRedundancy } from '../switch-redundancy.ts';
 import { accountFor, namedRow, zoneFor } from '../references.ts';
 import type { Register } from '../register.ts';
 import type { Kind } from '../kind.ts';
@@ -36,6 +39,10 @@ const state = oneOf(['allocated', 'implementing', 'implemented', 'shutting-down'
 });
 const domain = Type.String({ format: 'domain' });
 const mtu = Type.Integer({ minimum: 576, maximum: 9216 });
+const redundant = Type.Boolean({
+  description:
+    'true: a second router stands by, which takes over with all connections should the active one die. Can be switched on a running network without loss.',
+});
 const cleanup = Type.Boolean({
   description: 'true: its router is replaced by a fresh one. false: it is given its whole document again.',
 });
@@ -52,7 +59,9 @@ const Network = resourceSchema('Network', 'An isolated network of one account be
   state,
   vni: numberOrNull('VXLAN network identifier while implemented.'),
   sourceNatAddress: textOrNull('Address all guests leave with.'),
-  router: textOrNull(),
+  redundant,
+  router: textOrNull('The router that serves.'),
+  standby: textOrNull('The router that stands by for it; null: there is none (yet).'),
 });
 
 const kind: Kind<'network', typeof Network> = {
@@ -65,7 +74,7 @@ const kind: Kind<'network', typeof Network> = {
   writers: 'owner',
   render: async (db, rows, now) => {
     const ids = rows.map(({ id }) => id);
-    const routers = await routersOfNetworks(db, ids);
+    const routers = await redundancyOf(db, ids);
     const addresses =
       ids.length === 0
         ? []
@@ -77,7 +86,7 @@ const kind: Kind<'network', typeof Network> = {
             .execute();
     const sourceNat = new Map(addresses.map(({ network_id, address }) => [network_id, address]));
     return rows.map((row) => {
-      const router = routers.get(row.id) ?? null;
+      const { active: router, standbys } = routers.get(row.id) ?? { active: null, standbys: [] };
       return {
         id: row.id,
         account: row.account_id,
@@ -91,9 +100,16 @@ const kind: Kind<'network', typeof Network> = {
         state: row.state,
         vni: row.vni,
         sourceNatAddress: sourceNat.get(row.id) ?? null,
+        redundant: row.redundant === 1,
         router: router?.id ?? null,
+        standby: router === null ? null : (foremost(router.id, standbys)?.id ?? null),
         createdAt: isoTime(row.created_at),
-        conditions: networkConditions({ state: row.state, createdAt: row.created_at }, router, now),
+        conditions: [
+          ...networkConditions({ state: row.state, createdAt: row.created_at }, router, now),
+          ...(row.redundant === 1
+            ? [redundantCondition({ createdAt: row.created_at }, router, standbys)]
+            : []),
+        ],
       };
     });
   },
@@ -118,6 +134,7 @@ export const networks: Register = (resource) => {
         prefix: Type.Optional(Prefix),
         domain: Type.Optional(domain),
         mtu: Type.Optional(mtu),
+        redundant: Type.Optional(redundant),
         account: Type.Optional(IdOrName),
       }),
       {
@@ -163,6 +180,7 @@ export const networks: Register = (resource) => {
           gateway_mac: await newMac(trx),
           public_mac: await newMac(trx),
           idle_since: null,
+          redundant: body.redundant === true ? 1 : 0,
         });
         await recordEvent(trx, {
           account: row.account_id,
@@ -176,7 +194,11 @@ export const networks: Register = (resource) => {
       },
     )
     .change(
-      body({ name: Type.Optional(Name), domain: Type.Optional(domain) }),
+      body({
+        name: Type.Optional(Name),
+        domain: Type.Optional(domain),
+        redundant: Type.Optional(redundant),
+      }),
       async ({ trx, body }, row) => {
         const renamed = body.domain !== undefined && body.domain !== row.domain;
         await updateRow(trx, 'network', row.id, {
@@ -201,6 +223,9 @@ export const networks: Register = (resource) => {
           waitsFor,
           message: 'The router is told the new domain',
         });
+        // The longer of the two: a standby has the new domain from its first document on.
+        if (body.redundant !== undefined && body.redundant !== (row.redundant === 1))
+          return { operation: (await switchRedundancy(trx, row, body.redundant)) ?? operation };
         return { operation };
       },
     )

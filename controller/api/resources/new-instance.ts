@@ -7,7 +7,7 @@ import { hostnameOf } from '../../model/names.ts';
 import { problem } from '../../model/problem.ts';
 import { touchGuestPort } from '../../plan/touched.ts';
 import { recordEvent } from '../../store/events.ts';
-import { addGuestPort, guestWith } from '../../store/instances.ts';
+import { addGuestPort, guestWith, probeWith } from '../../store/instances.ts';
 import { implementNetwork, type Network, routersOf } from '../../store/networks.ts';
 import { newestWaits, startOperation, type WaitsFor } from '../../store/operations.ts';
 import { touchNetwork } from '../../store/routers.ts';
@@ -115,14 +115,15 @@ const placesFor = async (
       ]);
     if (address !== undefined) {
       findings.add(guestAddressProblems(address, network, `${pointer}/address`));
-      const holder = await guestWith(trx, network.id, { address });
+      const holder =
+        (await guestWith(trx, network.id, { address })) ?? (await probeWith(trx, network.id, address));
       if (holder !== undefined)
         findings.add(
           [
             problem(
               `${pointer}/address`,
               'address-taken',
-              `${address} belongs to the instance ${holder.name} (${holder.id})`,
+              `${address} belongs to ${holder.name === null ? 'a probe' : `the instance ${holder.name}`} (${holder.id})`,
               'Give another address, or none to have one chosen.',
             ),
           ],

@@ -131,7 +131,10 @@ export const publicIpRanges: Register = (resource) => {
     )
     .remove(async ({ trx, findings }, row) => {
       findings.add(
-        await inUseProblems(trx, 'public range', row.id, [['public_ip', 'range_id', 'public address']]),
+        await inUseProblems(trx, 'public range', row.id, [
+          ['public_ip', 'range_id', 'public address'],
+          ['probe', 'range_id', 'probe of an upgrade run'],
+        ]),
         409,
       );
       findings.check();

@@ -7,9 +7,12 @@ import { routerConditions, routerState } from '../../model/conditions.ts';
 import { notFound, Refusal } from '../../model/refusal.ts';
 import { findRow } from '../../store/rows.ts';
 import { routerViews } from '../../store/routers.ts';
+import type { Db } from '../../store/transaction.ts';
 import { deliveredRouterDocument, readRouterDocument } from '../plan-answer.ts';
 import type { Register } from '../register.ts';
+import { patchBody, patchRouterTo } from '../patch-request.ts';
 import { replaceBody, replaceRouterOf } from '../replace-request.ts';
+import { routerMakes } from '../router-makes.ts';
 import { routerWorkflows } from '../router-workflows.ts';
 import type { Kind } from '../kind.ts';
 import { problems, requireAdmin } from '../conventions.ts';
@@ -20,17 +23,45 @@ const role = oneOf(['active', 'successor', 'draining', 'standby'], {
     'active: serves the network. successor: stands ready to. draining: handed over, and keeps its sessions. standby: takes over should the active one die.',
 });
 
+const needs = oneOf(['upToDate', 'patch', 'replace'], {
+  description: 'What it takes until it is as if it were made now.',
+});
+
+const bundleOrNull = (description: string) =>
+  Type.Unsafe<{ id: string | null; version: string; checksum: string } | null>({
+    description,
+    anyOf: [
+      {
+        type: 'object',
+        properties: {
+          id: { type: ['string', 'null'] },
+          version: { type: 'string' },
+          checksum: { type: 'string' },
+        },
+        required: ['id', 'version', 'checksum'],
+        additionalProperties: false,
+      },
+      { type: 'null' },
+    ],
+  });
+
 const Router = resourceSchema('Router', 'The virtual router of a network.', {
   network: Id,
   host: Id,
   role,
-  ordinal: Type.Integer({ description: "Place among the network's routers: the oldest has the least." }),
+  ordinal: Type.Integer({ description: "Number among the network's routers, in the order they were made." }),
   workflow: textOrNull('Id of the workflow that is replacing it, putting it in place, or taking it away.'),
   state: oneOf(['starting', 'running', 'degraded', 'unreachable']),
   generation: Type.Integer({ description: 'Generation of what is wanted.' }),
   observedGeneration: Type.Integer({ description: 'Last generation whose apply ended, well or not.' }),
   appliedGeneration: Type.Integer({ description: 'Generation in force in kernel and daemons.' }),
   version: textOrNull('Version of the daemon.'),
+  bundle: bundleOrNull('The program it runs; its id is null when it was never uploaded.'),
+  wantedBundle: bundleOrNull('The program it was told to run; null: what its host came with.'),
+  image: textOrNull('What its machine was made from.'),
+  memory: numberOrNull('Most memory of its daemon, bytes; null: as much as its host gives.'),
+  needs,
+  needsBecause: Type.String({ description: 'Why; empty when it needs nothing.' }),
   reportedAt: textOrNull('ISO 8601.'),
   legs: Type.Array(Type.Object({ port: Id, role: Type.String(), mac: Type.String() })),
   health: Type.Array(
@@ -56,13 +87,15 @@ const kind: Kind<'router', typeof Router> = {
     const ids = rows.map(({ id }) => id);
     const places = await routerWorkflows(db, rows);
     const views = new Map((await routerViews(db, { routers: ids })).map((view) => [view.id, view]));
+    const makes = await routerMakes(db, rows, new Map([...views].map(([id, view]) => [id, view.status])));
     const ports =
       ids.length === 0
         ? []
         : await db.selectFrom('port').selectAll().where('router_id', 'in', ids).orderBy('role').execute();
     return rows.flatMap((row) => {
       const view = views.get(row.id);
-      if (view === undefined) return [];
+      const make = makes.get(row.id);
+      if (view === undefined || make === undefined) return [];
       return [
         {
           id: row.id,
@@ -76,6 +109,7 @@ const kind: Kind<'router', typeof Router> = {
           observedGeneration: view.observedGeneration,
           appliedGeneration: view.appliedGeneration,
           version: view.status?.version ?? null,
+          ...make,
           reportedAt: view.reportedAt === null ? null : isoTime(view.reportedAt),
           legs: ports
             .filter(({ router_id }) => router_id === row.id)
@@ -90,6 +124,14 @@ const kind: Kind<'router', typeof Router> = {
       ];
     });
   },
+};
+
+/** Ids of all routers that need this. */
+const routersThatNeed = async (db: Db, wanted: string): Promise<string[]> => {
+  const rows = await db.selectFrom('router').selectAll().execute();
+  const views = await routerViews(db, { routers: rows.map(({ id }) => id) });
+  const makes = await routerMakes(db, rows, new Map(views.map((view) => [view.id, view.status])));
+  return [...makes].filter(([, make]) => make.needs === wanted).map(([id]) => id);
 };
 
 /** How a request that a host did not answer is told. */
@@ -127,6 +169,9 @@ export const routers: Register = (resource, app, { store, routers: link }) => {
         role: { column: 'role', schema: role },
         host: { column: 'host_id', schema: Id },
       },
+      lookups: {
+        needs: { column: 'id', schema: needs, values: routersThatNeed },
+      },
       scope: async (db, caller) => {
         if (isAdmin(caller)) return {};
         const networks = await db
@@ -144,6 +189,13 @@ export const routers: Register = (resource, app, { store, routers: link }) => {
       { operationId: 'replaceRouter', summary: 'Replaces, without losing a packet,' },
       replaceBody,
       async (write, row) => replaceRouterOf(write, row.id),
+    )
+    .action(
+      'POST',
+      '/patch',
+      { operationId: 'patchRouter', summary: 'Exchanges the program, without losing a packet, of' },
+      patchBody,
+      async (write, row) => patchRouterTo(write, row.id),
     );
 
   const schema = (operationId: string, summary: string) => ({

@@ -1,7 +1,11 @@
 import { type Static, Type } from 'typebox';
 import { recorded } from '../../model/conditions.ts';
+import { getRow } from '../../store/rows.ts';
 import type { WorkflowRow } from '../../store/workflows.ts';
+import { abortPatch } from '../../workflow/patch/abort.ts';
+import { abortRebuild } from '../../workflow/rebuild-standby/abort.ts';
 import { abortReplacement } from '../../workflow/replace/abort.ts';
+import { abortRun } from '../../workflow/upgrade/control.ts';
 import type { ReplaceState } from '../../workflow/replace/state.ts';
 import type { Kind } from '../kind.ts';
 import type { Register } from '../register.ts';
@@ -17,11 +21,13 @@ const Workflow = resourceSchema(
   'Work in several steps that is carried on after any crash, or taken back.',
   {
     account: Id,
-    type: Type.String({ description: 'router.replace' }),
+    type: Type.String({ description: 'router.replace, router.patch, router.rebuild-standby, upgrade-run' }),
     subject: Type.String({ description: 'Id of the network it works on.' }),
     status,
     step: Type.String({ description: 'build, precopy, drain, flip or retire.' }),
-    router: Type.String({ description: 'The router that is replaced.' }),
+    router: textOrNull(
+      'The router it is about; null where there is none, such as a standby before the new one.',
+    ),
     successor: textOrNull('The router that takes over; null before it is made.'),
     drainDeadline: numberOrNull(
       'Seconds after the hand-over at which the old router goes whatever sessions it has; null: no limit.',
@@ -73,7 +79,9 @@ const words = {
 
 const render = (row: WorkflowRow): Static<typeof Workflow> => {
   const state = JSON.parse(row.state) as ReplaceState;
-  const { retirement, drain, drainDeadline } = state;
+  const { retirement, drain } = state;
+  // A patch has none, nor a successor.
+  const drainDeadline = state.drainDeadline ?? null;
   const since = retirement?.since ?? drain?.at ?? null;
   return {
     id: row.id,
@@ -82,8 +90,8 @@ const render = (row: WorkflowRow): Static<typeof Workflow> => {
     subject: row.subject,
     status: row.status,
     step: row.step,
-    router: state.router,
-    successor: state.successor,
+    router: state.router ?? null,
+    successor: state.successor ?? null,
     drainDeadline,
     deadlineAt: since === null || drainDeadline === null ? null : isoTime(since + drainDeadline * 1000),
     steps: state.steps.map(({ name, startedAt, endedAt, undoneAt, message }) => ({
@@ -146,7 +154,14 @@ export const workflows: Register = (resource) => {
       { operationId: 'abortWorkflow', summary: 'Takes back' },
       null,
       async (write, row) => ({
-        operation: await abortReplacement(write.trx, row),
+        operation:
+          row.type === 'router.patch'
+            ? await abortPatch(write.trx, row)
+            : row.type === 'router.rebuild-standby'
+              ? await abortRebuild(write.trx, row)
+              : row.type === 'upgrade-run'
+                ? await abortRun(write.trx, await getRow(write.trx, 'upgrade_run', row.subject))
+                : await abortReplacement(write.trx, row),
       }),
     );
 };

@@ -75,7 +75,14 @@ test("another account's ids answer 404 on every route of the API description, an
     const id = owned[kind];
     if (id === undefined) {
       t.true(
-        ['zones', 'hosts', 'public-ip-ranges', 'network-offerings'].includes(kind),
+        [
+          'zones',
+          'hosts',
+          'public-ip-ranges',
+          'network-offerings',
+          'router-bundles',
+          'upgrade-runs',
+        ].includes(kind),
         `${kind} is owned by nobody?`,
       );
       continue;

@@ -19,6 +19,22 @@ test("the host agent's client gets and gives everything", async (t) => {
   t.is(await client.routerDocument(ids.router, 1), null);
   await addFirewallRule(store, 'fw-000000000001', 80);
   t.true((await client.routerDocument(ids.router, 1))?.includes('baseGeneration'));
+  const content = Buffer.from('what a bundle is to its store: bytes');
+  const checksum = 'c'.repeat(64);
+  await store.db
+    .insertInto('router_bundle')
+    .values({
+      id: 'bdl-000000000001',
+      created_at: 1,
+      bundle_version: '1.0.0',
+      checksum,
+      key_id: '0'.repeat(16),
+      size: content.length,
+      content,
+    })
+    .execute();
+  t.deepEqual(await client.bundle(checksum), content);
+  await t.throwsAsync(client.bundle('d'.repeat(64)), { instanceOf: ControllerError });
   await client.putStatus(hostStatus());
   await client.putRouterStatus(routerStatus());
   await client.postEvents([
@@ -68,6 +84,8 @@ test("the host agent's doorbell is rung and asked", async (t) => {
           copyState: (from: string, to: string) =>
             Promise.resolve({ inserted: 1, present: 0, refused: [`${from}>${to}`] }),
         },
+        restartDaemon: () => undefined,
+        probeReading: () => Promise.resolve(null),
         status: () => Promise.resolve(null),
       };
       void answerRequest(frame, targets).then((response) => doorbell.send(response));

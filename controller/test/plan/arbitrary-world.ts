@@ -49,7 +49,7 @@ export interface World {
 }
 
 export const arbitraryWorld: fc.Arbitrary<World> = fc.record({
-  tails: tails(GUESTS * 2 + IPS + EACH * 8 + 12),
+  tails: tails(GUESTS * 2 + IPS + EACH * 8 + 16),
   services: fc.oneof(fc.constant([...services]), fc.subarray([...services])),
   egressDefault: fc.constantFrom('allow' as const, 'deny' as const),
   parity: fc.constantFrom(0 as const, 1 as const),
@@ -85,7 +85,7 @@ const at = <Item>(items: readonly Item[], index: number): Item => items[index % 
 
 /** A router beside the one of the world, in the chain of its network. */
 const neighbour = (world: World, ordinal: number): ChainRouter => {
-  const own = GUESTS * 2 + IPS + 8 * EACH + 4 + (ordinal === 3 ? 0 : 3);
+  const own = GUESTS * 2 + IPS + 8 * EACH + 4 + [3, 5, 2, 6].indexOf(ordinal) * 3;
   return {
     id: `rtr-${at(world.tails, own)}`,
     ordinal,
@@ -173,6 +173,8 @@ export const build = (
     neighbours: {
       older: at(altered, 60) ? neighbour(world, 3) : null,
       newer: at(altered, 61) ? neighbour(world, 5) : null,
+      heardOlder: at(altered, 62) ? neighbour(world, 2) : null,
+      heardNewer: at(altered, 63) ? neighbour(world, 6) : null,
     },
     network: {
       prefix: `10.16.0.0/${world.prefixLength}`,
@@ -300,7 +302,7 @@ export const buildHost = (world: World, present: Mask): HostFacts => {
     const [own, other] = [`rtr-${tail(20 + index)}`, `rtr-${tail(22 + index)}`];
     const replaced = at(present, index + 42);
     const flipped = at(present, index + 44);
-    const common = { network: network.id, older: null, newer: null };
+    const common = { network: network.id, older: null, newer: null, heardOlder: null, heardNewer: null };
     return [
       {
         ...common,

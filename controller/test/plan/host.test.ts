@@ -65,6 +65,8 @@ test('the public segment is there with a public range or a router, and else not'
             active: true,
             older: null,
             newer: null,
+            heardOlder: null,
+            heardNewer: null,
           },
         ]
       : [],

@@ -1,7 +1,8 @@
 import test from 'ava';
 import { applyRouterDocumentChange, verifyRouterDocument, verifyRouterDocumentChange } from 'documents';
 import fc from 'fast-check';
-import type { RouterFacts } from '../../plan/facts.ts';
+import { chainLinks } from '../../plan/chain-links.ts';
+import type { ChainRouter, RouterFacts } from '../../plan/facts.ts';
 import { planRouter } from '../../plan/router.ts';
 import { planRouterChange } from '../../plan/router-change.ts';
 import { gatherTouches, type Touched } from '../../plan/touched.ts';
@@ -132,41 +133,101 @@ test('the two parities of a network have disjoint source ports', (t) => {
   );
 });
 
-test('neighbours in the chain have the same wires, whichever of them is asked, also when they change places', (t) => {
+test('routers of a chain have the same wires, whichever of them is asked, also when they change places', (t) => {
   fc.assert(
     fc.property(arbitraryWorld, (world) => {
       const none = Array.from({ length: 64 }, () => false);
       const chained = none.map((_, index) => index >= 60);
       const { facts } = build(world, 3, none, chained);
-      const { older, newer } = facts.neighbours;
-      if (older === null || newer === null) throw new Error('the world has both');
+      const { older, newer, heardOlder, heardNewer } = facts.neighbours;
+      if (older === null || newer === null || heardOlder === null || heardNewer === null)
+        throw new Error('the world has all of them');
       const own = { ...facts.router, ports: facts.ports };
-      const seenFrom = (self: typeof older, neighbours: RouterFacts['neighbours']) =>
-        planRouter({ ...facts, router: { ...facts.router, ...self }, ports: self.ports, neighbours })
-          .handover;
+      const alone = { older: null, newer: null, heardOlder: null, heardNewer: null };
+      const seenFrom = (self: typeof older, neighbours: Partial<RouterFacts['neighbours']>) =>
+        planRouter({
+          ...facts,
+          router: { ...facts.router, ...self },
+          ports: self.ports,
+          neighbours: { ...alone, ...neighbours },
+        }).handover;
       const mine = seenFrom(own, facts.neighbours);
-      const theirs = seenFrom(older, { older: null, newer: own });
-      const all = [...(mine?.older ?? []), ...(mine?.newer ?? [])];
-      for (const field of ['id', 'device', 'address', 'mac'] as const)
-        t.is(new Set(all.map((link) => link[field])).size, 4, `${field} is one link's`);
-      for (const link of mine?.older ?? []) {
-        const other = theirs?.newer.find(({ id }) => id === link.id);
-        t.is(other?.device, link.device);
-        t.is(other?.address, `${link.peer}/31`);
-        t.is(`${other?.peer}/31`, link.address);
-        t.is(other?.peerMac, link.mac);
-        t.is(other?.mac, link.peerMac);
-      }
+      for (const [side, neighbour, heard] of [
+        [mine?.older, older, heardOlder],
+        [mine?.newer, newer, heardNewer],
+      ] as const)
+        for (const [other, receiveOnly] of [
+          [neighbour, undefined],
+          [heard, true],
+        ] as const) {
+          const theirs = seenFrom(other, { newer: own })?.newer ?? [];
+          t.is(theirs.length, 2);
+          for (const link of theirs) {
+            const here = side?.find(({ id }) => id === link.id);
+            t.is(here?.receiveOnly, receiveOnly);
+            t.is(here?.device, link.device);
+            t.is(here?.address, `${link.peer}/31`);
+            t.is(`${here?.peer}/31`, link.address);
+            t.is(here?.peerMac, link.mac);
+            t.is(here?.mac, link.peerMac);
+          }
+        }
       // Taken back: the same two, with their places exchanged.
       const back = seenFrom(
         { ...own, ordinal: older.ordinal },
-        { older: null, newer: { ...older, ordinal: own.ordinal } },
+        { newer: { ...older, ordinal: own.ordinal } },
       );
-      t.deepEqual(back?.newer, mine?.older);
+      t.deepEqual(
+        back?.newer,
+        mine?.older.filter(({ receiveOnly }) => receiveOnly !== true),
+      );
       t.deepEqual(back?.older, []);
-      const alone = planRouter({ ...facts, neighbours: { older: null, newer: null } });
-      t.false('handover' in alone);
+      // Who is a neighbour already is not only heard.
+      t.deepEqual(seenFrom(own, { older, heardOlder: older }), seenFrom(own, { older }));
+      t.false('handover' in planRouter({ ...facts, neighbours: alone }));
     }),
     { numRuns: 20 },
+  );
+});
+
+test('every pair of routers of a network has wires of its own', (t) => {
+  const chain = fc.uniqueArray(fc.nat(4095), { minLength: 3, maxLength: 16 }).chain((ordinals) =>
+    fc.nat(1_000_000).map((first) =>
+      ordinals.map(
+        (ordinal, index): ChainRouter => ({
+          id: `rtr-${String(index).padStart(12, '0')}`,
+          ordinal: first + ordinal,
+          createdAt: index,
+          ports: [
+            { id: `port-g${index}`, role: 'router-guest' },
+            { id: `port-p${index}`, role: 'router-public' },
+          ],
+        }),
+      ),
+    ),
+  );
+  fc.assert(
+    fc.property(chain, (routers) => {
+      const ids = new Set<string>();
+      let wires = 0;
+      for (const [index, one] of routers.entries()) {
+        const ends = routers.filter((other) => other !== one).flatMap((other) => chainLinks(one, other));
+        const own = ends.map((link) => link.ends.find(({ router }) => router === one.id));
+        // What meets in one router.
+        for (const values of [ends.map(({ device }) => device), own.map((end) => end?.mac)])
+          t.is(new Set(values).size, ends.length);
+        t.is(new Set(ends.flatMap((link) => link.ends.map(({ address }) => address))).size, ends.length * 2);
+        t.true(ends.every(({ device }) => device.length <= 15));
+        for (const other of routers.slice(index + 1)) {
+          t.deepEqual(chainLinks(one, other), chainLinks(other, one));
+          for (const { id } of chainLinks(one, other)) {
+            ids.add(id);
+            wires += 1;
+          }
+        }
+      }
+      t.is(ids.size, wires);
+    }),
+    { numRuns: 30 },
   );
 });

@@ -6,9 +6,20 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import type { ExecutionContext } from 'ava';
-import type { ControllerFrame, HealthCheck, HostDocument, RouterDocument } from 'documents';
+import type {
+  BundleName,
+  ControllerFrame,
+  Failover,
+  HandoverLink,
+  HealthCheck,
+  HostDocument,
+  MachineStatus,
+  ProbeReading,
+  RouterDocument,
+} from 'documents';
 import { verifyHostDocument, verifyRouterDocument } from 'documents';
 import { WebSocket } from 'ws';
+import { isInForce, withFailovers } from '../../../host/failover/with-failovers.ts';
 import type { Harness } from '../harness.ts';
 
 interface Sessions {
@@ -37,6 +48,30 @@ export interface FakeHost {
   copiesRefused: boolean;
   /** Sessions may be cut: a deadline is meant to pass. */
   mayCut: boolean;
+  /** Routers whose daemon does not answer, nor take documents. True: one that is started anew does. */
+  readonly hung: Map<string, boolean>;
+  /** Restarts of daemons that were asked for. */
+  readonly restarts: string[];
+  /** A router is given up without its help: its connections may be lost. */
+  mayLose: boolean;
+  /** Checksums of bundles that do not prove themselves. */
+  readonly refusedBundles: Set<string>;
+  /** What a probe measures: `router` is the active one of its network, with the bundle it runs; null: no answer. */
+  measure: (probe: {
+    readonly id: string;
+    readonly router: string;
+    readonly bundle: string | null;
+    readonly from: number;
+    readonly to: number;
+  }) => ProbeReading | null;
+  /** How far standbys get. */
+  standbys: 'synced' | 'syncing' | 'broken';
+  /** Failovers that are on record here. */
+  readonly failovers: Failover[];
+  /** A router dies; its standby (this one) takes over at once. Returns which. */
+  readonly die: (router: string, standby?: string) => string;
+  /** Routers that were made `silent`. */
+  readonly silence: Set<string>;
   /** Stops fetching and reporting; requests are still answered. */
   paused: boolean;
   close(): void;
@@ -49,6 +84,18 @@ const pass = (name: string, status: HealthCheck['status'] = 'pass'): HealthCheck
   message: status === 'pass' ? '' : `${name} is not well`,
   checkedAt: 1,
 });
+
+const measured = (lost: number) => ({ sent: 100, lost, doubled: 0, p50: 200, p99: 900, longest: 1200 });
+
+/** A reading of a network that loses so many datagrams of a hundred. */
+export const reading = (lost = 0): ProbeReading => ({
+  datagrams: measured(lost),
+  connections: measured(0),
+  names: measured(0),
+});
+
+const sent = (links: readonly HandoverLink[] = []): readonly HandoverLink[] =>
+  links.filter(({ receiveOnly }) => receiveOnly !== true);
 
 /** Where a packet goes that comes to a router from a segment: who takes it, or why nobody does. */
 export const wayOf = (
@@ -67,10 +114,11 @@ export const wayOf = (
   for (let hops = 0; hops < 10; hops += 1) {
     if (router === owner) return router;
     const handover: RouterDocument['handover'] = documents.get(router)?.handover;
-    const older = handover?.older[0]?.id;
-    const newer = handover?.newer[0]?.id;
-    if (over !== null && over !== older && over !== newer) return `${router} does not know the link ${over}`;
-    const fromOlder = over !== null && over === older;
+    const older = sent(handover?.older)[0]?.id;
+    const newer = sent(handover?.newer)[0]?.id;
+    const fromOlder = handover?.older.some(({ id }) => id === over) === true;
+    if (over !== null && !fromOlder && handover?.newer.some(({ id }) => id === over) !== true)
+      return `${router} does not know the link ${over}`;
     let next: string | undefined;
     if (older !== undefined && !fromOlder) next = older;
     else if (newer !== undefined && (fromOlder || older === undefined)) next = newer;
@@ -109,6 +157,15 @@ export const fakeHost = async (
     successors: 'well',
     copiesRefused: false,
     mayCut: false,
+    hung: new Map(),
+    restarts: [],
+    mayLose: false,
+    refusedBundles: new Set(),
+    measure: () => reading(),
+    standbys: 'synced',
+    failovers: [],
+    die: (router, standby) => die(router, standby),
+    silence: new Set(),
     paused: false,
     close: () => socket.terminate(),
     sync: () => sync(),
@@ -138,7 +195,8 @@ export const fakeHost = async (
       if (!applied.has(taker)) complain(`a new packet at ${at}: ${taker}`);
       // Whoever could have taken a connection gets its packets.
       for (const { machine } of ports) {
-        const served = takers.has(machine) && applied.has(machine);
+        const lost = fake.mayLose && fake.hung.has(machine);
+        const served = takers.has(machine) && applied.has(machine) && !lost;
         if (served && wayOf(applied, at, machine) !== machine)
           complain(`a packet of ${machine} at ${at} gets to ${wayOf(applied, at, machine)}`);
       }
@@ -148,6 +206,7 @@ export const fakeHost = async (
   const takers = new Set<string>();
 
   const report = async (id: string, observed: number, why?: string): Promise<void> => {
+    told.set(id, running.get(id)?.checksum);
     const condition = (type: string) => ({
       type,
       status: why === undefined ? 'True' : 'False',
@@ -162,6 +221,7 @@ export const fakeHost = async (
       appliedGeneration: applied.get(id)?.generation ?? 0,
       version: '0.1.0',
       startedAt,
+      ...(running.has(id) ? { bundle: running.get(id) } : {}),
       conditions: [condition('Applied'), condition('Ready')],
       health: [],
       counters: [],
@@ -169,10 +229,28 @@ export const fakeHost = async (
     });
   };
 
+  /** What each router runs, and what of it was reported. */
+  const running = new Map<string, BundleName>();
+  const told = new Map<string, string | undefined>();
+
+  /** A new bundle is taken at once, or refused. */
+  const exchange = (id: string, wanted: BundleName | undefined): Partial<MachineStatus> => {
+    const refused = wanted !== undefined && fake.refusedBundles.has(wanted.checksum);
+    if (wanted !== undefined && !refused) running.set(id, wanted);
+    const has = running.get(id);
+    return {
+      ...(has === undefined ? {} : { bundle: has }),
+      ...(refused
+        ? { refusedBundle: { checksum: wanted.checksum, message: 'the kernel would change' } }
+        : {}),
+    };
+  };
+
   const syncHost = async (): Promise<void> => {
     const next = (await call('GET', '/v1/agent/document')).body as unknown as HostDocument;
     for (const { message } of verifyHostDocument(next)) fake.complaints.push(message);
-    document = next;
+    fake.failovers.splice(0, Infinity, ...fake.failovers.filter((one) => isInForce(next, one)));
+    document = withFailovers(next, fake.failovers).document;
     const running = new Set(fake.routers());
     for (const id of applied.keys())
       if (!running.has(id)) {
@@ -180,24 +258,66 @@ export const fakeHost = async (
         takers.delete(id);
       }
     judge(`host generation ${next.generation}`);
+    await reportHost(next);
+  };
+
+  const pairs = () =>
+    (document?.standbys ?? []).map(({ router, standby }) => ({
+      router,
+      standby,
+      state: applied.has(router) && applied.has(standby) ? fake.standbys : ('syncing' as const),
+      message: '',
+      since: 1,
+    }));
+  let pairsTold = '';
+
+  const reportHost = async (wanted: HostDocument): Promise<void> => {
+    pairsTold = JSON.stringify(pairs());
     await call('PUT', '/v1/agent/status', {
       id: agent.host,
-      observedGeneration: next.generation,
+      observedGeneration: wanted.generation,
       version: '0.1.0',
       startedAt,
       conditions: [],
-      machines: next.machines.map(({ id, state }) => ({ id, state, message: '' })),
+      machines: wanted.machines.map(({ id, state, bundle }) => ({
+        id,
+        state,
+        message: '',
+        ...exchange(id, bundle),
+      })),
+      failovers: fake.failovers,
+      standbys: pairs(),
     });
+  };
+
+  const die = (router: string, standby?: string): string => {
+    const promoted = standby ?? document?.standbys?.find((pair) => pair.router === router)?.standby;
+    if (promoted === undefined || document === null) throw new Error(`nobody stands by for ${router}`);
+    fake.failovers.push({
+      router,
+      promoted,
+      at: h.store.now(),
+      reason: 'its namespace went',
+      microseconds: 900,
+    });
+    document = withFailovers(document, fake.failovers).document;
+    applied.delete(router);
+    // It has the connections of the other one.
+    if (takers.delete(router)) takers.add(promoted);
+    void sync();
+    return promoted;
   };
 
   /** A router that stops asking an older one: all that was translated there has to be copied, and no session be left. */
   const letGo = (id: string, before: RouterDocument | undefined, after: RouterDocument): void => {
-    const dropped = before?.handover?.older[0]?.id;
-    const kept = [...(after.handover?.older ?? []), ...(after.handover?.newer ?? [])];
+    const dropped = sent(before?.handover?.older)[0]?.id;
+    const kept = [...sent(after.handover?.older), ...sent(after.handover?.newer)];
     if (dropped === undefined || kept.some((link) => link.id === dropped)) return;
-    for (const [peer, { handover }] of applied) {
-      if (peer === id || !handover?.newer.some((link) => link.id === dropped)) continue;
+    const wire = document?.links?.find((link) => link.id === dropped);
+    for (const { machine: peer } of wire?.ends ?? []) {
+      if (peer === id) continue;
       takers.delete(peer);
+      if (fake.mayLose) continue;
       if (!fake.copies.some((copy) => copy.startsWith(`${peer}>`)))
         fake.complaints.push(`${peer} was let go before it was copied`);
       if ((fake.sessions.get(peer)?.local ?? 0) > 0 && !fake.mayCut)
@@ -217,7 +337,11 @@ export const fakeHost = async (
         if (known.size > 1 && fake.successors === 'broken') fake.broken.add(id);
         if (known.size > 1 && fake.successors === 'silent') silent.add(id);
       }
-      if (silent.has(id) || applied.get(id)?.generation === generation) continue;
+      if (silent.has(id) || fake.hung.has(id)) continue;
+      if (applied.get(id)?.generation === generation) {
+        if (told.get(id) !== running.get(id)?.checksum) await report(id, generation);
+        continue;
+      }
       const answer = await call('GET', `/v1/agent/routers/${id}/document`);
       if (answer.status !== 200) continue;
       if (fake.broken.has(id)) {
@@ -232,15 +356,18 @@ export const fakeHost = async (
       await report(id, given.generation);
     }
   };
-  const silent = new Set<string>();
+  const silent = fake.silence;
 
   let queue = Promise.resolve();
   const sync = (): Promise<void> => {
     queue = queue
       .then(async () => {
         if (fake.paused) return;
+        // What it did by itself it tells before it hears anything.
+        if (fake.failovers.length > 0 && document !== null) await reportHost(document);
         await syncHost();
         await syncRouters();
+        if (pairsTold !== JSON.stringify(pairs()) && document !== null) await reportHost(document);
       })
       .catch((error: unknown) => {
         fake.complaints.push(String(error));
@@ -252,11 +379,33 @@ export const fakeHost = async (
     const refuse = (message: string) => ({ problem: { pointer: '', code: 'no-answer', message, hint: '' } });
     if (method === 'copy-state') {
       if (fake.copiesRefused) return refuse('the router refused the state');
+      if (fake.hung.has(String(params['from']))) return refuse('the router does not answer');
       fake.copies.push(`${params['from']}>${params['to']}`);
       return { result: { inserted: 3, present: 1, refused: [] } };
     }
+    if (method === 'probe-reading') {
+      const [id, from, to] = [String(params['probe']), Number(params['from']), Number(params['to'])];
+      const segment = document?.ports.find(({ machine }) => machine === id)?.segment;
+      const router = document?.ports.find(
+        (port) => port.segment === segment && port.machineDevice === 'guest0' && port.active,
+      )?.machine;
+      const result =
+        router === undefined
+          ? null
+          : fake.measure({ id, router, bundle: running.get(router)?.checksum ?? null, from, to });
+      return result === null ? refuse('there is no such probe') : { result };
+    }
     const router = String(params['router']);
     if (!applied.has(router)) return refuse('there is no such router');
+    if (method === 'restart-daemon') {
+      fake.restarts.push(router);
+      if (fake.hung.get(router) === true) {
+        fake.hung.delete(router);
+        void sync();
+      }
+      return { result: {} };
+    }
+    if (fake.hung.has(router)) return refuse('the router does not answer');
     switch (params['path']) {
       case '/v1/health':
         return {

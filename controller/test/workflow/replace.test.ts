@@ -417,47 +417,266 @@ test.serial('a deadline ends what sessions would keep', async (t) => {
   await healthy(t, s, String(done.successor));
 });
 
+/** The chain as the documents in force have it, oldest first; who is only heard is no part of it. */
+const chainOf = (s: Scene): string[] => {
+  const sent = (links: readonly { id: string; receiveOnly?: boolean }[] = []): string[] =>
+    links.flatMap(({ id, receiveOnly }) => (receiveOnly === true ? [] : [id]));
+  const routers = s.fake.routers().map((id) => ({ id, handover: s.fake.routerDocument(id)?.handover }));
+  const chain = routers.filter(({ handover }) => sent(handover?.older).length === 0);
+  for (let last = chain.at(-1); chain.length <= routers.length; last = chain.at(-1)) {
+    const up = sent(last?.handover?.newer);
+    const next = routers.find(({ handover }) => sent(handover?.older).some((id) => up.includes(id)));
+    if (next === undefined) break;
+    chain.push(next);
+  }
+  return chain.map(({ id }) => id);
+};
+
 test.serial(
-  'three in a row while sessions last: the chain keeps its order, and the oldest goes first',
+  'many in a row while the first one’s session never ends: those in the middle leave the chain',
   async (t) => {
     const s = await scene(t);
-    const routers = [await s.serving()];
+    const first = await s.serving();
+    s.fake.sessions.set(first, { local: 1, translated: 0, holders: [] });
     const workflows: string[] = [];
-    for (let round = 0; round < 3; round += 1) {
-      const serving = routers.at(-1) as string;
-      s.fake.sessions.set(serving, { local: 1, translated: 0, holders: [] });
+    let serving = first;
+    for (let round = 0; round < 6; round += 1) {
       const id = await s.replace(serving, { drainDeadline: null });
-      const draining = await until(
-        () => s.workflow(id),
-        ({ sessions }) => sessions?.local === 1,
-      );
-      routers.push(String(draining.successor));
       workflows.push(id);
-    }
-    t.is(s.fake.routers().length, 4);
-    t.deepEqual(s.fake.complaints, []);
-    const [first, second, third, last] = routers as [string, string, string, string];
-    // Aborting in the middle of a chain is refused, with a way out.
-    const refused = await s.call('POST', `/v1/workflows/${workflows[2]}/abort`);
-    t.is(refused.status, 409);
-    t.regex(refused.body.problems?.[0]?.hint ?? '', new RegExp(`Replace ${last} instead`));
-    const early = await s.call('POST', `/v1/routers/${second}/replace`, {});
-    t.is(early.status, 409);
-    t.is(early.body.problems?.[0]?.code, 'not-active');
-    // The middle ones have nothing left, and wait for the oldest.
-    s.fake.sessions.delete(second);
-    s.fake.sessions.delete(third);
-    s.h.advance(3000);
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    t.is(s.fake.routers().length, 4);
-    s.fake.sessions.delete(first);
-    for (const id of workflows) {
+      const { successor } = await until(
+        () => s.workflow(id),
+        ({ steps }) => steps.some(({ name }) => name === 'retire'),
+      );
       s.h.advance(1500);
-      t.is((await ended(s, id)).status, 'succeeded');
+      serving = String(successor);
+      await until(
+        () => s.serving(),
+        (id) => id === serving,
+      );
+      // A restart in the middle of it, at any stage.
+      if (round % 2 === 1) await s.h.restartWorkflows();
+      await until(
+        async () => {
+          s.h.advance(500);
+          return s.workflow(workflows[round === 0 ? 0 : round] as string);
+        },
+        ({ status, sessions }) => (round === 0 ? sessions?.local === 1 : status === 'succeeded'),
+      );
+      await until(
+        () => chainOf(s),
+        (chain) => chain.join() === [first, serving].join(),
+      );
+      t.is(s.fake.routers().length, 2);
+      t.deepEqual(s.fake.complaints, []);
     }
-    await healthy(t, s, last);
+    t.is(s.fake.document()?.links?.length, 2);
+    s.fake.sessions.clear();
+    s.h.advance(1500);
+    t.is((await ended(s, String(workflows[0]))).status, 'succeeded');
+    await healthy(t, s, serving);
   },
 );
+
+test.serial('three in a row while sessions last: they leave in the order in which they end', async (t) => {
+  const s = await scene(t);
+  const routers = [await s.serving()];
+  const workflows: string[] = [];
+  for (let round = 0; round < 3; round += 1) {
+    const serving = routers.at(-1) as string;
+    s.fake.sessions.set(serving, { local: 1, translated: 0, holders: [] });
+    const id = await s.replace(serving, { drainDeadline: null });
+    const draining = await until(
+      () => s.workflow(id),
+      ({ sessions }) => sessions?.local === 1,
+    );
+    routers.push(String(draining.successor));
+    workflows.push(id);
+  }
+  t.deepEqual(chainOf(s), routers);
+  const [first, second, third, last] = routers as [string, string, string, string];
+  // Aborting in the middle of a chain is refused, with a way out.
+  const refused = await s.call('POST', `/v1/workflows/${workflows[2]}/abort`);
+  t.is(refused.status, 409);
+  t.regex(refused.body.problems?.[0]?.hint ?? '', new RegExp(`Replace ${last} instead`));
+  const early = await s.call('POST', `/v1/routers/${second}/replace`, {});
+  t.is(early.status, 409);
+  t.is(early.body.problems?.[0]?.code, 'not-active');
+  // Both at once: one after the other.
+  s.fake.sessions.delete(second);
+  s.fake.sessions.delete(third);
+  s.h.advance(1500);
+  for (const id of workflows.slice(1)) {
+    s.h.advance(1500);
+    t.is((await ended(s, id)).status, 'succeeded');
+  }
+  t.deepEqual(chainOf(s), [first, last]);
+  t.is(s.fake.routers().length, 2);
+  s.fake.sessions.delete(first);
+  s.h.advance(1500);
+  t.is((await ended(s, String(workflows[0]))).status, 'succeeded');
+  await healthy(t, s, last);
+});
+
+test.serial('a neighbour that cannot be told keeps a router in the chain, until it can', async (t) => {
+  const s = await scene(t);
+  const first = await s.serving();
+  s.fake.sessions.set(first, { local: 1, translated: 0, holders: [] });
+  const one = await s.replace(first, { drainDeadline: null });
+  const { successor: second } = await until(
+    () => s.workflow(one),
+    ({ sessions }) => sessions?.local === 1,
+  );
+  s.fake.sessions.set(String(second), { local: 1, translated: 0, holders: [] });
+  const two = await s.replace(String(second), { drainDeadline: null });
+  const { successor: third } = await until(
+    () => s.workflow(two),
+    ({ sessions }) => sessions?.local === 1,
+  );
+  s.fake.hung.set(first, false);
+  s.fake.sessions.delete(String(second));
+  await until(
+    async () => {
+      s.h.advance(1000);
+      const { operation } = await s.workflow(two);
+      return s.h.store.db
+        .selectFrom('router')
+        .select('heard_newer_id')
+        .where('id', '=', first)
+        .execute()
+        .then(([row]) => [row?.heard_newer_id ?? null, operation]);
+    },
+    ([heard]) => heard !== null,
+  );
+  // It gives up: the chain is as before, and free for others.
+  await until(
+    async () => {
+      s.h.advance(2000);
+      return s.h.store.db.selectFrom('workflow').select('claim').where('id', '=', two).executeTakeFirst();
+    },
+    (row) => row?.claim === null,
+  );
+  t.true(s.fake.restarts.includes(first));
+  s.fake.hung.clear();
+  await s.fake.sync();
+  await until(
+    () => chainOf(s),
+    (chain) => chain.length === 3,
+  );
+  await until(
+    async () => {
+      s.h.advance(5000);
+      return s.workflow(two);
+    },
+    ({ status }) => status === 'succeeded',
+  );
+  t.deepEqual(chainOf(s), [first, third]);
+  s.fake.sessions.clear();
+  s.h.advance(1500);
+  t.is((await ended(s, one)).status, 'succeeded');
+  await healthy(t, s, String(third));
+});
+
+test.serial(
+  'a router whose daemon hangs is started anew and replaced as ever; one that stays dead is left out',
+  async (t) => {
+    for (const helps of [true, false]) {
+      const s = await scene(t);
+      const old = await s.serving();
+      s.fake.hung.set(old, helps);
+      s.fake.mayLose = !helps;
+      const id = await s.replace(old, { drainDeadline: null });
+      const done = await until(
+        async () => {
+          s.h.advance(400);
+          return s.workflow(id);
+        },
+        ({ status }) => !['running', 'aborting'].includes(status),
+      );
+      t.is(done.status, 'succeeded', JSON.stringify(done));
+      t.deepEqual(s.fake.restarts, [old]);
+      t.deepEqual(s.fake.copies.length > 0, helps);
+      const operation = (await s.call('GET', `/v1/operations/${done.operation}`)).body;
+      t.is(operation['state'], 'succeeded');
+      t.is(/translated by it is lost/.test(JSON.stringify(operation['steps'])), !helps);
+      if (!helps) t.regex(done.steps.at(-1)?.message ?? '', /what ended in it is lost/);
+      await healthy(t, s, String(done.successor));
+    }
+  },
+);
+
+test.serial(
+  'a router that dies at any later step is not waited for, and keeps those before it',
+  async (t) => {
+    for (const step of ['drain', 'retire'] as const) {
+      const s = await scene(t);
+      const first = await s.serving();
+      s.fake.sessions.set(first, { local: 1, translated: 0, holders: [] });
+      const one = await s.replace(first, { drainDeadline: null });
+      const { successor: old } = await until(
+        () => s.workflow(one),
+        ({ sessions }) => sessions?.local === 1,
+      );
+      const id = await holdAt(s, step);
+      s.fake.hung.set(String(old), false);
+      s.fake.mayLose = true;
+      s.fake.paused = false;
+      await s.fake.sync();
+      const done = await until(
+        async () => {
+          s.h.advance(2000);
+          return s.workflow(id);
+        },
+        ({ status }) => !['running', 'aborting'].includes(status),
+        30_000,
+      );
+      t.is(done.status, 'succeeded', JSON.stringify(done));
+      t.is((await s.call('POST', `/v1/workflows/${id}/abort`)).status, 409);
+      t.regex(done.steps.at(-1)?.message ?? '', /what ended in it is lost/);
+      t.deepEqual(chainOf(s), [first, String(done.successor)]);
+      s.fake.sessions.clear();
+      s.h.advance(1500);
+      t.is((await ended(s, one)).status, 'succeeded');
+      await healthy(t, s, String(done.successor));
+    }
+  },
+);
+
+test.serial('what cannot be taken back because the old router died meanwhile goes on instead', async (t) => {
+  for (const step of ['drain', 'retire'] as const) {
+    const s = await scene(t);
+    const old = await s.serving();
+    const id = await holdAt(s, step);
+    const answer = await s.call('POST', `/v1/workflows/${id}/abort`);
+    t.is(answer.status, 200, answer.text);
+    s.fake.hung.set(old, false);
+    s.fake.mayLose = true;
+    await letGo(s);
+    const done = await until(
+      async () => {
+        s.h.advance(2000);
+        return s.workflow(id);
+      },
+      ({ status }) => !['running', 'aborting'].includes(status),
+      30_000,
+    );
+    t.is(done.status, 'succeeded', JSON.stringify(done));
+    const operation = (await s.call('GET', `/v1/operations/${answer.body['operation']}`)).body;
+    t.is(operation['state'], 'failed');
+    t.regex(JSON.stringify(operation['problem']), /It cannot be taken back/);
+    await healthy(t, s, String(done.successor));
+  }
+});
+
+test.serial('of two requests for one replacement the stricter deadline counts', async (t) => {
+  const s = await scene(t);
+  const old = await s.serving();
+  const id = await holdAt(s, 'precopy');
+  t.is(await s.replace(old, { drainDeadline: 50 }), id);
+  t.is(await s.replace(old, { drainDeadline: 100 }), id);
+  t.is((await s.call('GET', `/v1/workflows/${id}`)).body['drainDeadline'], 50);
+  await letGo(s);
+  t.is((await ended(s, id)).status, 'succeeded');
+});
 
 test.serial('a network that is removed amid a replacement takes its workflow with it', async (t) => {
   const s = await scene(t);

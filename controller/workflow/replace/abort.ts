@@ -22,7 +22,12 @@ export const abortReplacement = async (trx: Trx, row: WorkflowRow): Promise<stri
       `The workflow ${row.id} has ended: it ${row.status}`,
       'Replace the router that serves now, if it is not to stay.',
     );
-  if (state.retirement !== null && state.retirement.release !== null)
+  if (state.rescue !== null)
+    throw refuse(
+      `The router ${state.router} is replaced without its help: ${state.rescue}`,
+      `Let it go on: there is nothing to go back to. "selvage workflow show ${row.id}" says how far it is.`,
+    );
+  if (state.retirement !== null && (state.release !== null || state.retirement.removal !== null))
     throw refuse(
       `The router ${state.router} is being taken away already`,
       `Replace ${state.successor} instead: that builds a fresh router, without losing a packet.`,
@@ -71,6 +76,7 @@ const checkAlone = async (trx: Trx, row: WorkflowRow, state: ReplaceState): Prom
     .select('id')
     .where('network_id', '=', state.network)
     .where('id', 'not in', [state.router, state.successor ?? state.router])
+    .where('role', '!=', 'standby')
     .orderBy('ordinal')
     .execute();
   if (others.length > 0)

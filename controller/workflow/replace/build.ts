@@ -22,7 +22,7 @@ export const build: Step<ReplaceState> = {
   run: async (work) => {
     if (work.state.successor === null)
       await work.change(async (trx, state) => {
-        state.successor = await addSuccessor(trx, state.router);
+        state.successor = await addSuccessor(trx, state.router, state.bundle);
         state.readyBy = work.now() + state.readyWithin;
         state.hostGeneration = (await getRow(trx, 'host', state.host)).generation;
         await work.tell(
@@ -63,7 +63,6 @@ const discard = async (work: Work<ReplaceState>, successor: string): Promise<Out
         since: work.now(),
         copy: null,
         sessions: null,
-        release: null,
         removal,
       };
     });

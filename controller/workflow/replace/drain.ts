@@ -1,18 +1,22 @@
 import type { Condition, Problem } from 'documents';
-import { AgentError } from '../../deliver/agent-error.ts';
 import { applyFailure } from '../../deliver/apply-failure.ts';
-import { exchangePlaces, setNeighbours } from '../../store/router-chain.ts';
-import { findRow, getRow, updateRow } from '../../store/rows.ts';
+import { setNeighbours } from '../../store/router-chain.ts';
+import { getRow, updateRow } from '../../store/rows.ts';
 import { done, failed, type Outcome, type Step, wait, type Work } from '../step.ts';
+import { answers } from './daemon.ts';
+import { release } from './release.ts';
 import { hasApplied, type RouterReport, routerReport } from './reports.ts';
+import { beginRescue, forwardIfDead, rescueIfDead } from './rescue.ts';
 import { type ReplaceState, successorOf } from './state.ts';
 
 /** Why a hand-over is taken back when the old router could not do it. */
 const REFUSED = 'hand-over-failed';
 
-/** How long a successor that traffic is taken from may take to hand back, ms. One that cannot is given up. */
+/** How long each may take to apply its part of handing back, ms. A successor that cannot is given up; without the old router it goes on. */
 const HAND_BACK = 15_000;
-const ALIVE_TIMEOUT = 3000;
+/** How long the old router may take until it is asked whether its daemon is alive, and until it is given up, ms. */
+const ASK_AFTER = 5000;
+const DRAIN_WITHIN = 60_000;
 
 /**
  * The hand-over: the old router's document gets its successor as neighbour, and from the moment that is in force (one
@@ -23,6 +27,7 @@ export const drain: Step<ReplaceState> = {
 
   run: async (work) => {
     const successor = successorOf(work.state);
+    if (work.state.rescue !== null) return leftOut(work, successor);
     if (work.state.drain === null)
       await work.change(async (trx, state) => {
         const generation = await setNeighbours(trx, state.router, { newer: successor });
@@ -36,7 +41,7 @@ export const drain: Step<ReplaceState> = {
         const failure = failureOf(report);
         return failure !== undefined && (report?.status?.observedGeneration ?? 0) >= generation
           ? failed(notHandedOver(router, failure.message))
-          : wait();
+          : overdue(work);
       }
       await work.change(async (_trx, state) => {
         state.drain = { generation, at: work.now() };
@@ -53,11 +58,34 @@ export const drain: Step<ReplaceState> = {
   },
 };
 
+/** The old router has not said that it handed over: one whose daemon is dead, or that takes for ever, is not waited for. */
+const overdue = async (work: Work<ReplaceState>): Promise<Outcome> => {
+  const begun = work.state.steps.findLast(({ name }) => name === 'drain')?.startedAt ?? work.now();
+  if (work.now() < begun + ASK_AFTER) return wait(begun + ASK_AFTER);
+  if (work.now() >= begun + DRAIN_WITHIN) await beginRescue(work, 'it did not hand over in time');
+  else {
+    const outcome = await rescueIfDead(work);
+    if (outcome !== null) return outcome;
+  }
+  return wait(work.state.rescue === null ? work.now() + ASK_AFTER : work.now());
+};
+
+/** The successor no longer asks the old router, which cannot hand over; nor do those before it send to it. */
+const leftOut = async (work: Work<ReplaceState>, successor: string): Promise<Outcome> => {
+  const { router } = work.state;
+  const outcome = await release(work, { router, newer: successor }, 'down');
+  return outcome.kind === 'done' ? done(`${successor} goes on without ${router}`) : outcome;
+};
+
 /** The old router is to ask the successor first: from then on it does not matter which of them a packet comes to. */
 const begin = async (work: Work<ReplaceState>, successor: string): Promise<Outcome> => {
   const old = await getRow(work.db, 'router', work.state.router);
   // A hand-over that was refused gave the successor nothing to hand back, and one that is dead cannot.
   const refused = work.row.problem !== null && (JSON.parse(work.row.problem) as Problem).code === REFUSED;
+  if (!refused) {
+    const outcome = await forwardIfDead(work);
+    if (outcome !== null) return outcome;
+  }
   const alone = !refused && old.older_id === null && (await answers(work, successor));
   await work.change(async (trx, state) => {
     const generation = await setNeighbours(trx, state.router, {
@@ -79,11 +107,13 @@ const goOn = async (work: Work<ReplaceState>, successor: string): Promise<Outcom
     work.state.handBack?.successor === 0 &&
     (report?.status?.observedGeneration ?? 0) >= old &&
     failureOf(report) !== undefined;
-  if (!inForce && !stuck) return wait();
+  if (!inForce && !stuck) {
+    if (work.now() < since + HAND_BACK) return wait(since + HAND_BACK);
+    return (await forwardIfDead(work)) ?? wait(work.now() + ASK_AFTER);
+  }
   if (work.state.handBack?.successor === null)
     await work.change(async (trx, state) => {
       const generation = await setNeighbours(trx, successor, { older: null, newer: router });
-      await exchangePlaces(trx, router, successor);
       await updateRow(trx, 'router', successor, { role: 'draining' });
       state.handBack = { old, successor: generation, since: work.now() };
     });
@@ -104,19 +134,6 @@ const goOn = async (work: Work<ReplaceState>, successor: string): Promise<Outcom
 
 const failureOf = (report: RouterReport | undefined): Condition | undefined =>
   report === undefined || report.status === null ? undefined : applyFailure(report.status);
-
-/** Whether a router's daemon is alive. */
-const answers = async (work: Work<ReplaceState>, router: string): Promise<boolean> => {
-  if ((await findRow(work.db, 'router', router)) === undefined) return false;
-  try {
-    await work.link.requestRouter(router, { method: 'GET', path: '/v1/status', timeout: ALIVE_TIMEOUT });
-    return true;
-  } catch (error) {
-    if (error instanceof AgentError && error.code === 'HOST_NOT_CONNECTED') throw error;
-    if (error instanceof AgentError) return false;
-    throw error;
-  }
-};
 
 const notHandedOver = (router: string, why: string): Problem => ({
   pointer: '',

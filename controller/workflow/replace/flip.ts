@@ -2,6 +2,7 @@ import { moveTraffic } from '../../store/router-chain.ts';
 import { getRow } from '../../store/rows.ts';
 import { done, type Step, wait } from '../step.ts';
 import { hostHas } from './reports.ts';
+import { forwardIfDead } from './rescue.ts';
 import { type ReplaceState, successorOf } from './state.ts';
 
 /**
@@ -25,7 +26,9 @@ export const flip: Step<ReplaceState> = {
   undo: async (work) => {
     const { flip: flipped, successor, router } = work.state;
     if (flipped === null || successor === null) return done();
-    if (work.state.flipBack === null)
+    if (work.state.flipBack === null) {
+      const outcome = await forwardIfDead(work);
+      if (outcome !== null) return outcome;
       await work.change(async (trx, state) => {
         const { role } = await getRow(trx, 'router', successor);
         state.flipBack =
@@ -33,6 +36,7 @@ export const flip: Step<ReplaceState> = {
             ? await moveTraffic(trx, { router: successor, becomes: 'successor' }, router)
             : flipped;
       });
+    }
     return work.state.flipBack !== null && (await hostHas(work.db, work.state.flipBack))
       ? done(`frames for the network come to ${router} again`)
       : wait();

@@ -1,9 +1,10 @@
 import { AgentError } from '../../deliver/agent-error.ts';
 import { done, failed, type Step } from '../step.ts';
 import { copyState, describeCopied } from './copy-state.ts';
+import { rescueIfDead } from './rescue.ts';
 import { type ReplaceState, successorOf } from './state.ts';
 
-/** How long a host may refuse to copy before the replacement is given up, ms: a daemon that starts again needs some. */
+/** How long a copy may fail before the replacement is given up, ms: a daemon that starts again needs some. */
 const REFUSED_FOR = 60_000;
 
 /**
@@ -15,6 +16,9 @@ export const precopy: Step<ReplaceState> = {
 
   run: async (work) => {
     const { host, router } = work.state;
+    const outcome = await rescueIfDead(work);
+    if (outcome !== null) return outcome;
+    if (work.state.rescue !== null) return done('nothing can be copied');
     try {
       const copied = await copyState(work.link, host, router, successorOf(work.state));
       await work.change(async (_trx, state) => {
@@ -23,7 +27,7 @@ export const precopy: Step<ReplaceState> = {
       return done(describeCopied(copied));
     } catch (error) {
       const begun = work.state.steps.findLast(({ name }) => name === 'precopy')?.startedAt ?? work.now();
-      const refused = error instanceof AgentError && error.code === 'AGENT_REFUSED';
+      const refused = error instanceof AgentError && error.code !== 'HOST_NOT_CONNECTED';
       if (!refused || work.now() < begun + REFUSED_FOR) throw error;
       return failed({
         pointer: '',

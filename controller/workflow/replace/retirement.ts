@@ -1,10 +1,14 @@
 /** Taking a router away that has handed over: the old one of a replacement, or the new one of a replacement taken back. */
 import { AgentError } from '../../deliver/agent-error.ts';
-import { removeRouter, setNeighbours } from '../../store/router-chain.ts';
-import { findRow, getRow } from '../../store/rows.ts';
+import { removeRouter } from '../../store/router-chain.ts';
+import { findRow } from '../../store/rows.ts';
+import { changeWorkflow } from '../../store/workflows.ts';
 import { done, type Outcome, wait, type Work } from '../step.ts';
 import { copyState, describeCopied } from './copy-state.ts';
-import { hasApplied, hostHas } from './reports.ts';
+import { chainClaim, leaveChain } from './chain-claim.ts';
+import { daemonState } from './daemon.ts';
+import { release } from './release.ts';
+import { hostHas } from './reports.ts';
 import type { Copied, ReplaceState, Retirement, Sessions } from './state.ts';
 
 /** Connections that were half open at the hand-over are complete by then, ms. */
@@ -14,8 +18,13 @@ const ASK_EVERY = 1000;
 const SESSIONS_TIMEOUT = 5000;
 /** Between two copies of what was refused, ms. */
 const COPY_AGAIN = 10_000;
-/** How long a host may refuse the late copy, ms; then the router stays until what it translates has ended, too. */
+/** How long the late copy may fail, ms; then the router stays until what it translates has ended, too. */
 const REFUSED_FOR = 60_000;
+/**
+ * How long a router whose daemon stays dead may keep sessions nobody can count, ms: its haproxy lives on without it. As long as
+ * sessions are given by themselves; an earlier deadline counts.
+ */
+const UNCOUNTED_FOR = 600_000;
 
 const retirementOf = (work: Work<ReplaceState>): Retirement => {
   if (work.state.retirement === null) throw new TypeError('The retirement has not begun');
@@ -28,51 +37,65 @@ export const retire = async (
   leaving: { readonly router: string; readonly since: number },
 ): Promise<Outcome> => {
   if (work.state.retirement === null)
-    await work.change(async (_trx, state) => {
-      state.retirement = { ...leaving, copy: null, sessions: null, release: null, removal: null };
+    await work.change(async (trx, state) => {
+      state.retirement = { ...leaving, copy: null, sessions: null, removal: null };
+      if (state.rescue !== null) {
+        state.retirement.copy = { inserted: 0, present: 0, refused: [] };
+        await work.tell(trx, `retire: nothing was copied from ${leaving.router}: ${state.rescue}`);
+        await work.release(trx);
+        // The claim of the replacement stood for the chain, too, which is still being changed.
+        if (state.holdsChain) await changeWorkflow(trx, work.row.id, { claim: chainClaim(state.network) });
+      }
     });
   if (retirementOf(work).removal !== null) return removed(work);
   const row = await findRow(work.db, 'router', leaving.router);
-  if (row === undefined) return done();
+  if (row === undefined) {
+    if (work.state.holdsChain) await work.change(async (trx, state) => leaveChain(trx, work, state));
+    return done();
+  }
   if (retirementOf(work).copy === null) {
     if (work.now() < leaving.since + LATE_COPY_AFTER) return wait(leaving.since + LATE_COPY_AFTER);
     await copyLate(work, leaving.router, row.newer_id);
   }
-  if (retirementOf(work).release === null) {
+  if (work.state.release === null && work.state.rescue === null) {
     await copyRest(work, leaving.router, row.newer_id);
     const held = await sessionsLeft(work, leaving.router);
-    const { drainDeadline } = work.state;
-    const deadline = drainDeadline === null ? Number.POSITIVE_INFINITY : leaving.since + drainDeadline * 1000;
+    const deadline = deadlineOf(work, leaving);
     const until = Math.min(deadline, work.now() + ASK_EVERY);
     if (held && work.now() < deadline) return wait(until);
-    // Only the oldest can go: those before it send what they do not know through this one.
-    if (row.older_id !== null) return wait(work.now() + ASK_EVERY);
-    await letGo(work, leaving.router);
   }
-  const { release } = retirementOf(work);
-  if (release !== null && !(await hasApplied(work.db, release.router, release.generation))) return wait();
+  const outcome = await release(work, { router: leaving.router, newer: work.state.successor });
+  if (outcome.kind !== 'done') return outcome;
   await work.change(async (trx, state) => {
     if (state.retirement !== null) state.retirement.removal = await removeRouter(trx, leaving.router);
+    state.release = null;
   });
   return removed(work);
+};
+
+/** When the router goes whatever ends in it, ms since the epoch. */
+const deadlineOf = (
+  work: Work<ReplaceState>,
+  { router, since }: { readonly router: string; readonly since: number },
+): number => {
+  const { drainDeadline, silence } = work.state;
+  const given = drainDeadline === null ? Number.POSITIVE_INFINITY : since + drainDeadline * 1000;
+  if (silence?.router !== router) return given;
+  return Math.min(given, silence.since + UNCOUNTED_FOR);
 };
 
 const removed = async (work: Work<ReplaceState>): Promise<Outcome> => {
   const { removal, router, sessions } = retirementOf(work);
   if (removal !== null && !(await hostHas(work.db, removal))) return wait();
-  const cut = sessions === null || sessions.local === 0 ? '' : `, ${describeSessions(sessions)} were cut`;
+  const { rescue, silence } = work.state;
+  const cut =
+    rescue !== null || silence?.router === router
+      ? `, and what ended in it is lost: ${rescue ?? 'its daemon did not answer'}`
+      : sessions === null || sessions.local === 0
+        ? ''
+        : `, ${describeSessions(sessions)} were cut`;
   return done(`${router} is taken away${cut}`);
 };
-
-/** The next router no longer asks the one that leaves. */
-const letGo = (work: Work<ReplaceState>, router: string): Promise<void> =>
-  work.change(async (trx, state) => {
-    const { newer_id: next } = await getRow(trx, 'router', router);
-    if (next === null || state.retirement === null)
-      throw new TypeError(`${router} has not handed over to anyone`);
-    const generation = await setNeighbours(trx, next, { older: null });
-    state.retirement.release = { router: next, generation };
-  });
 
 /**
  * Carries over what came to be between the first copy and the hand-over. With it what the router translates is its
@@ -103,8 +126,9 @@ const copyOrGiveUp = async (work: Work<ReplaceState>, from: string, to: string):
   try {
     return await copyState(work.link, work.state.host, from, to);
   } catch (error) {
-    const refused = error instanceof AgentError && error.code === 'AGENT_REFUSED';
-    if (!refused || work.now() < retirementOf(work).since + REFUSED_FOR) throw error;
+    if (!(error instanceof AgentError) || error.code === 'HOST_NOT_CONNECTED') throw error;
+    if (work.now() < retirementOf(work).since + REFUSED_FOR && (await daemonState(work, from)) !== 'dead')
+      throw error;
     return null;
   }
 };
@@ -146,7 +170,14 @@ const sessionsLeft = async (work: Work<ReplaceState>, router: string): Promise<b
   if (work.now() - (work.scratch.get('sessions') ?? 0) < ASK_EVERY - 100) return true;
   work.scratch.set('sessions', work.now());
   const sessions = await askSessions(work, router);
-  if (sessions === null) return true;
+  if (sessions === null) {
+    await daemonState(work, router);
+    return true;
+  }
+  if (work.state.silence?.router === router)
+    await work.change(async (_trx, state) => {
+      state.silence = null;
+    });
   const { copy, sessions: before } = retirementOf(work);
   // What is translated changes all the time, and is of no matter.
   const kept = (one: Sessions | null): string => JSON.stringify([one?.local, one?.holders]);

@@ -31,9 +31,22 @@ export interface Retirement {
   /** Late copy of what it held; null: not yet. */
   copy: Copied | null;
   sessions: Sessions | null;
-  /** The next router's document from which on it is no longer asked. */
-  release: { readonly router: string; readonly generation: number } | null;
   removal: { readonly host: string; readonly generation: number } | null;
+}
+
+/** @see release */
+export type ReleaseStage = 'wires' | 'hear' | 'up' | 'down' | 'forget';
+
+/** How far a router is out of the chain, and what has to be reported before the next stage. */
+export interface Release {
+  /** Who stood next to it; `older` null: it is the oldest. */
+  readonly older: string | null;
+  readonly newer: string;
+  readonly stage: ReleaseStage;
+  readonly host: { readonly host: string; readonly generation: number } | null;
+  readonly routers: readonly { readonly router: string; readonly generation: number }[];
+  /** When the stage began, ms since the epoch. */
+  readonly since: number;
 }
 
 /** State of a workflow `router.replace`. */
@@ -45,7 +58,9 @@ export interface ReplaceState extends WorkflowState {
   /** How long a successor may take to be ready, ms. */
   readonly readyWithin: number;
   /** How long the old one may keep sessions alive, seconds; null: as long as there are any. */
-  readonly drainDeadline: number | null;
+  drainDeadline: number | null;
+  /** Id of the bundle that the successor is to run; null: what routers are to run then. */
+  bundle: string | null;
   successor: string | null;
   /** When the successor has to be ready, ms since the epoch. */
   readyBy: number | null;
@@ -59,10 +74,17 @@ export interface ReplaceState extends WorkflowState {
   /** Taking the hand-over back: first the old router asks the successor, then the successor hands back. */
   handBack: { readonly old: number; successor: number | null; since: number } | null;
   retirement: Retirement | null;
+  release: Release | null;
+  /** Whether nobody else may change the chain just now (chain-claim.ts). */
+  holdsChain: boolean;
+  /** A router whose daemon does not answer, and since when, ms since the epoch. */
+  silence: { readonly router: string; readonly since: number } | null;
+  /** Why the old router is replaced without its help: nothing is copied, and what ends in it is lost. */
+  rescue: string | null;
 }
 
 export const newReplaceState = (
-  given: Pick<ReplaceState, 'router' | 'host' | 'network' | 'drainDeadline' | 'readyWithin'>,
+  given: Pick<ReplaceState, 'router' | 'host' | 'network' | 'drainDeadline' | 'readyWithin' | 'bundle'>,
 ): ReplaceState => ({
   ...given,
   steps: [],
@@ -76,6 +98,10 @@ export const newReplaceState = (
   flipBack: null,
   handBack: null,
   retirement: null,
+  release: null,
+  holdsChain: false,
+  silence: null,
+  rescue: null,
 });
 
 /** The successor's id, in steps that come after it was made. */

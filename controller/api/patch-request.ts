@@ -1,0 +1,49 @@
+import { type Static, Type } from 'typebox';
+import { Refusal } from '../model/refusal.ts';
+import { findRow } from '../store/rows.ts';
+import { defaultBundle } from '../store/router-bundles.ts';
+import { beginPatch } from '../workflow/patch/begin.ts';
+import type { Write } from './kind.ts';
+import { body, Id } from './schemas.ts';
+
+/** What a request to patch a router may say. */
+export const patchBody = body({
+  bundle: Type.Optional(
+    Type.Unsafe<string>({
+      ...Id,
+      description: 'Id of the bundle it is to run; the default bundle if not said.',
+    }),
+  ),
+});
+
+/** Begins to patch a router, or joins what is under way. The operation ends when it is ready with the new bundle. */
+export const patchRouterTo = async (
+  { trx, body: given }: Pick<Write<Static<typeof patchBody>>, 'trx' | 'body'>,
+  router: string,
+): Promise<{ operation: string }> => {
+  const bundle = given.bundle ?? (await defaultBundle(trx));
+  if (bundle === null) {
+    const message = 'There is no bundle that routers could be patched to';
+    throw new Refusal(409, 'conflict', message, [
+      {
+        pointer: '',
+        code: 'no-bundle',
+        message,
+        hint: 'Make and upload one: npm run bundle, then selvage router-bundle create --file build/router.mjs --default.',
+      },
+    ]);
+  }
+  if ((await findRow(trx, 'router_bundle', bundle)) === undefined) {
+    const message = `There is no router bundle ${bundle}`;
+    throw new Refusal(404, 'not-found', message, [
+      {
+        pointer: '/bundle',
+        code: 'not-found',
+        message,
+        hint: 'Name one of "selvage router-bundle list", or leave it out for the default.',
+      },
+    ]);
+  }
+  const workflow = await beginPatch(trx, { router, bundle });
+  return { operation: workflow.operation_id };
+};

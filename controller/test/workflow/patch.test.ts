@@ -1,0 +1,392 @@
+import { createHash, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import test, { type ExecutionContext } from 'ava';
+import type { Machine, MachineStatus } from 'documents';
+import { sealBundle } from 'signed-bundle';
+import { type Calls, type Harness, harness, seedNetwork, seedZone } from '../harness.ts';
+import { violations } from '../invariants.ts';
+
+const STEPS = ['deliver', 'switch', 'confirm'] as const;
+const LONGEST = 15_000;
+
+interface Workflow {
+  readonly id: string;
+  readonly status: string;
+  readonly step: string;
+  readonly operation: string;
+  readonly steps: { name: string; endedAt: string | null; undoneAt: string | null; message: string }[];
+  readonly problem?: { code: string; message: string };
+}
+
+const until = async <Value>(
+  look: () => Promise<Value> | Value,
+  holds: (value: Value) => boolean,
+): Promise<Value> => {
+  const end = performance.now() + LONGEST;
+  for (;;) {
+    const value = await look();
+    if (holds(value)) return value;
+    if (performance.now() > end) throw new Error(`it did not come about: ${JSON.stringify(value)}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+};
+
+/** A host whose router runs what its document says, does not take it, or takes it and never gets ready. */
+class PatchingHost {
+  /** Checksums of bundles that do not prove themselves. */
+  readonly bad = new Set<string>();
+  /** Checksums of bundles that run and never say they are ready. */
+  readonly unready = new Set<string>();
+  /** Stops before it does this: fetches, exchanges, has the router report. */
+  stopsBefore: (typeof STEPS)[number] | null = null;
+  readonly #h: Harness;
+  readonly #call: Calls;
+  readonly #host: string;
+  readonly #startedAt: number;
+  readonly #token: string;
+  #running: MachineStatus['bundle'];
+  #refused: MachineStatus['refusedBundle'];
+  #seen = 0;
+
+  constructor(t: ExecutionContext, h: Harness, host: { readonly host: string; readonly token: string }) {
+    this.#h = h;
+    this.#host = host.host;
+    this.#token = host.token;
+    this.#call = h.as(host.token);
+    this.#startedAt = h.store.now() + 1;
+    let closed = false;
+    const run = async (): Promise<void> => {
+      while (!closed) {
+        await this.#report();
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    };
+    const running = run();
+    t.teardown(async () => {
+      closed = true;
+      await running;
+    });
+  }
+
+  async #report(): Promise<void> {
+    if (this.stopsBefore === 'deliver') return;
+    const document = (await this.#call('GET', '/v1/agent/document')).body as unknown as {
+      generation: number;
+      machines: Machine[];
+    };
+    const router = document.machines.find(({ kind }) => kind === 'router');
+    this.#seen = document.generation;
+    if (this.stopsBefore !== 'switch') await this.#bring(router?.bundle);
+    await this.#call('PUT', '/v1/agent/status', {
+      id: this.#host,
+      observedGeneration: this.#seen,
+      version: '0.1.0',
+      startedAt: this.#startedAt,
+      conditions: [],
+      image: 'namespace/1 node/24.0.0',
+      machines: document.machines.map(({ id, state, kind }) => ({
+        id,
+        state,
+        message: '',
+        ...(kind !== 'router' ? {} : { image: 'namespace/1 node/24.0.0' }),
+        ...(kind !== 'router' || this.#running === undefined ? {} : { bundle: this.#running }),
+        ...(kind !== 'router' || this.#refused === undefined ? {} : { refusedBundle: this.#refused }),
+      })),
+    });
+    if (this.stopsBefore === 'confirm') return;
+    const { items = [] } = (await this.#call('GET', '/v1/agent/routers')).body;
+    for (const item of items) {
+      const ready = this.#running === undefined || !this.unready.has(this.#running.checksum);
+      await this.#call('PUT', `/v1/agent/routers/${String(item['id'])}/status`, {
+        id: item['id'],
+        observedGeneration: item['generation'],
+        appliedGeneration: item['generation'],
+        version: '0.1.0',
+        ...(this.#running === undefined ? {} : { bundle: this.#running }),
+        startedAt: this.#startedAt,
+        conditions: [
+          {
+            type: 'Ready',
+            status: ready ? 'True' : 'False',
+            reason: ready ? 'InForce' : 'NotYet',
+            message: ready ? '' : 'dnsmasq does not run',
+            observedGeneration: item['generation'],
+            lastTransitionTime: 1,
+          },
+        ],
+        health: [],
+        counters: [],
+        leases: [],
+      });
+    }
+  }
+
+  async #bring(wanted: Machine['bundle']): Promise<void> {
+    if (wanted === undefined || wanted.checksum === this.#running?.checksum) {
+      this.#refused = undefined;
+      return;
+    }
+    const response = await this.#h.app.inject({
+      method: 'GET',
+      url: `/v1/agent/bundles/${wanted.checksum}`,
+      headers: { authorization: `Bearer ${this.#token}` },
+    });
+    const checksum = createHash('sha256').update(response.rawPayload).digest('hex');
+    if (checksum !== wanted.checksum) throw new Error(`fetched ${checksum} instead of ${wanted.checksum}`);
+    if (this.bad.has(checksum)) this.#refused = { checksum, message: 'the kernel would change: -add rule' };
+    else {
+      this.#refused = undefined;
+      this.#running = wanted;
+    }
+  }
+}
+
+const seal = (key: KeyObject, version: string): Buffer =>
+  sealBundle(Buffer.from(`console.log(${JSON.stringify(version)});\n`), { version, privateKey: key });
+
+const scene = async (t: ExecutionContext) => {
+  const h = await harness(t);
+  const { agent } = await seedZone(h);
+  const upload = (version: string, given: object = {}) =>
+    h.admin('POST', '/v1/router-bundles', {
+      content: seal(h.signingKey, version).toString('base64'),
+      ...given,
+    });
+  const first = await upload('1.0.0');
+  const { call } = await h.account('alice');
+  const { network } = await seedNetwork(h, agent, call);
+  const host = new PatchingHost(t, h, agent);
+  const router = String((await call('GET', `/v1/networks/${network}`)).body['router']);
+  const show = async () => (await call('GET', `/v1/routers/${router}`)).body;
+  const running = async () => ((await show())['bundle'] as { version: string } | null)?.version;
+  await until(running, (version) => version === '1.0.0');
+  const second = await upload('2.0.0', { default: true });
+  const workflow = async (id: string) =>
+    (await call('GET', `/v1/workflows/${id}`)).body as unknown as Workflow;
+  const begin = async (body: object = {}): Promise<Workflow> => {
+    const answer = await call('POST', `/v1/routers/${router}/patch`, body);
+    t.is(answer.status, 200, answer.text);
+    const found = await call('GET', `/v1/workflows?operation=${String(answer.body['operation'])}`);
+    return found.body.items?.[0] as unknown as Workflow;
+  };
+  const ended = (id: string) =>
+    until(
+      () => workflow(id),
+      ({ status }) => !['running', 'aborting'].includes(status),
+    );
+  const at = (id: string, step: string) =>
+    until(
+      () => workflow(id),
+      (seen) => seen.step === step || !['running'].includes(seen.status),
+    );
+  return {
+    h,
+    call,
+    host,
+    network,
+    router,
+    show,
+    running,
+    upload,
+    workflow,
+    begin,
+    ended,
+    at,
+    bundles: [String(first.body['id']), String(second.body['id'])] as const,
+    checksums: [String(first.body['checksum']), String(second.body['checksum'])] as const,
+  };
+};
+
+const wanted = async (s: Awaited<ReturnType<typeof scene>>): Promise<unknown> =>
+  ((await s.show())['wantedBundle'] as { id: string } | null)?.id;
+
+test.serial('only what a trusted key has signed is taken, and who may see it', async (t) => {
+  const h = await harness(t);
+  const post = (content: Buffer | string, more: object = {}) =>
+    h.admin('POST', '/v1/router-bundles', {
+      content: typeof content === 'string' ? content : content.toString('base64'),
+      ...more,
+    });
+  const good = seal(h.signingKey, '1.0.0');
+  const made = await post(good);
+  t.is(made.status, 201, made.text);
+  t.like(made.body, { version: '1.0.0', default: true, size: good.length });
+  t.is(made.body['checksum'], createHash('sha256').update(good).digest('hex'));
+  t.false('content' in made.body);
+  const codes = async (content: Buffer | string): Promise<unknown> => {
+    const answer = await post(content);
+    return [answer.status, answer.body.problems?.[0]?.code];
+  };
+  t.deepEqual(await codes(seal(generateKeyPairSync('ed25519').privateKey, '1.0.1')), [422, 'unknown-key']);
+  t.deepEqual(await codes(Buffer.concat([good, Buffer.from('x')])), [422, 'bad-signature']);
+  t.deepEqual(await codes(Buffer.from('console.log(1)')), [422, 'not-a-bundle']);
+  t.deepEqual(await codes('no base64!'), [422, 'not-base64']);
+  t.deepEqual(await codes(good), [409, 'bundle-exists']);
+  const other = await post(seal(h.signingKey, '1.1.0'));
+  t.is(other.body['default'], false);
+  const changed = await h.admin('PATCH', `/v1/router-bundles/${String(other.body['id'])}`, { default: true });
+  t.is(changed.body['default'], true);
+  const list = (await h.admin('GET', '/v1/router-bundles')).body.items ?? [];
+  t.deepEqual(
+    list.map((item) => [item['version'], item['default']]),
+    [
+      ['1.0.0', false],
+      ['1.1.0', true],
+    ],
+  );
+  const refused = await h.admin('DELETE', `/v1/router-bundles/${String(other.body['id'])}`);
+  t.deepEqual([refused.status, refused.body.problems?.[0]?.code], [409, 'is-default']);
+  t.is((await h.admin('DELETE', `/v1/router-bundles/${String(made.body['id'])}`)).status, 200);
+  const { call } = await h.account('alice');
+  t.is((await call('GET', '/v1/router-bundles')).status, 403);
+  const { agent } = await seedZone(h);
+  t.is((await h.as(agent.token)('GET', `/v1/agent/bundles/${'0'.repeat(64)}`)).status, 404);
+  t.is((await call('GET', `/v1/agent/bundles/${String(other.body['checksum'])}`)).status, 401);
+});
+
+test.serial('a router says what it needs, and is patched step by step', async (t) => {
+  const s = await scene(t);
+  t.like(await s.show(), { needs: 'patch', image: 'namespace/1 node/24.0.0', memory: null });
+  t.regex(String((await s.show())['needsBecause']), /runs the bundle 1\.0\.0.*2\.0\.0/);
+  const listed = async (needs: string) =>
+    (await s.call('GET', `/v1/routers?needs=${needs}`)).body.items?.length;
+  t.deepEqual([await listed('patch'), await listed('upToDate')], [1, 0]);
+  const { id } = await s.begin();
+  const done = await s.ended(id);
+  t.is(done.status, 'succeeded', JSON.stringify(done));
+  t.deepEqual(
+    done.steps.map(({ name, endedAt, undoneAt }) => [name, endedAt !== null, undoneAt]),
+    STEPS.map((name) => [name, true, null]),
+  );
+  const operation = (await s.call('GET', `/v1/operations/${done.operation}`)).body;
+  t.is(operation['state'], 'succeeded');
+  t.like(await s.show(), {
+    needs: 'upToDate',
+    needsBecause: '',
+    bundle: { id: s.bundles[1], version: '2.0.0' },
+  });
+  t.deepEqual([await listed('patch'), await listed('upToDate')], [0, 1]);
+  t.is((await s.h.admin('GET', `/v1/router-bundles/${s.bundles[1]}`)).body['routers'], 1);
+  t.deepEqual(await violations(s.h.store.db), []);
+  // Back to what it was, by name.
+  t.is((await s.ended((await s.begin({ bundle: s.bundles[0] })).id)).status, 'succeeded');
+  t.is(await s.running(), '1.0.0');
+});
+
+test.serial('a bundle that does not prove itself is taken back, with what the proof said', async (t) => {
+  const s = await scene(t);
+  s.host.bad.add(s.checksums[1]);
+  for (const _attempt of [1, 2]) {
+    const done = await s.ended((await s.begin()).id);
+    t.is(done.status, 'failed');
+    t.is(done.problem?.code, 'bundle-refused');
+    t.regex(String(done.problem?.message), /the kernel would change/);
+    t.is(await wanted(s), s.bundles[0]);
+    t.like(await s.show(), { needs: 'patch', bundle: { version: '1.0.0' } });
+  }
+  const { body } = await s.call('GET', `/v1/events?resource=${s.network}`);
+  t.true(JSON.stringify(body).includes('router.patch-failed'));
+});
+
+test.serial('a bundle that is never ready is taken back when its time is over', async (t) => {
+  const s = await scene(t);
+  s.host.unready.add(s.checksums[1]);
+  const { id } = await s.begin();
+  await until(
+    async () => (await s.call('GET', `/v1/routers/${s.router}/status`)).body['bundle'] as { version: string },
+    (bundle) => bundle?.version === '2.0.0',
+  );
+  t.like(await s.workflow(id), { status: 'running', step: 'confirm' });
+  s.h.advance(120_000);
+  const done = await s.ended(id);
+  t.is(done.status, 'failed');
+  t.regex(String(done.problem?.message), /within 90 s: dnsmasq does not run/);
+  t.is(await s.running(), '1.0.0');
+});
+
+for (const step of STEPS) {
+  test.serial(`aborted in ${step}, a patch is taken back`, async (t) => {
+    const s = await scene(t);
+    s.host.stopsBefore = step;
+    const { id } = await s.begin();
+    await s.at(id, step === 'deliver' ? 'switch' : step);
+    const answer = await s.call('POST', `/v1/workflows/${id}/abort`);
+    t.is(answer.status, 200, answer.text);
+    s.host.stopsBefore = null;
+    const done = await s.ended(id);
+    t.is(done.status, 'aborted');
+    t.is(await wanted(s), s.bundles[0]);
+    await until(s.running, (version) => version === '1.0.0');
+    t.is(
+      (await s.call('GET', `/v1/operations/${String(answer.body['operation'])}`)).body['state'],
+      'succeeded',
+    );
+    t.is((await s.call('POST', `/v1/workflows/${id}/abort`)).status, 409);
+  });
+
+  test.serial(`restarted in ${step}, the engine goes on with a patch where it was`, async (t) => {
+    const s = await scene(t);
+    s.host.stopsBefore = step;
+    const { id } = await s.begin();
+    await s.at(id, step === 'deliver' ? 'switch' : step);
+    await s.h.restartWorkflows();
+    s.host.stopsBefore = null;
+    t.is((await s.ended(id)).status, 'succeeded');
+    t.is(await s.running(), '2.0.0');
+  });
+
+  test.serial(`restarted in ${step} while it is taken back, the engine goes on with that`, async (t) => {
+    const s = await scene(t);
+    s.host.stopsBefore = step;
+    const { id } = await s.begin();
+    await s.at(id, step === 'deliver' ? 'switch' : step);
+    s.host.stopsBefore = 'deliver';
+    await s.call('POST', `/v1/workflows/${id}/abort`);
+    await s.h.restartWorkflows();
+    s.host.stopsBefore = null;
+    t.is((await s.ended(id)).status, 'aborted');
+    await until(s.running, (version) => version === '1.0.0');
+  });
+}
+
+test.serial('the same patch is joined; what cannot be is refused with a remedy', async (t) => {
+  const s = await scene(t);
+  s.host.stopsBefore = 'switch';
+  const { id } = await s.begin();
+  t.is((await s.begin()).id, id);
+  const refusal = async (body: object) => {
+    const answer = await s.call('POST', `/v1/routers/${s.router}/patch`, body);
+    return [answer.status, answer.body.problems?.[0]?.code];
+  };
+  t.deepEqual(await refusal({ bundle: s.bundles[0] }), [409, 'being-patched']);
+  t.deepEqual(await refusal({ bundle: 'bdl-000000000000' }), [404, 'not-found']);
+  const used = await s.h.admin('DELETE', `/v1/router-bundles/${s.bundles[0]}`);
+  t.deepEqual([used.status, used.body.problems?.[0]?.code], [409, 'in-use']);
+  s.host.stopsBefore = null;
+  await s.ended(id);
+  const before = await s.h.dump();
+  t.is((await s.call('POST', `/v1/routers/${s.router}/patch?dryRun=plan`, {})).status, 200);
+  t.is(await s.h.dump(), before);
+  s.host.stopsBefore = 'deliver';
+  t.is((await s.call('POST', `/v1/routers/${s.router}/replace`, {})).status, 200);
+  t.deepEqual(await refusal({}), [409, 'being-replaced']);
+  s.h.advance(600_000);
+  t.true(
+    (await s.call('POST', `/v1/routers/${s.router}/patch`, {})).body.problems?.some(
+      ({ code }) => code === 'host-down',
+    ),
+  );
+});
+
+test.serial('a network that goes takes the patch of its router with it', async (t) => {
+  const s = await scene(t);
+  s.host.stopsBefore = 'switch';
+  const { id, operation } = await s.begin();
+  for (const { id: instance } of ((await s.call('GET', '/v1/instances')).body.items ?? []) as {
+    id: string;
+  }[])
+    await s.call('DELETE', `/v1/instances/${instance}`);
+  const gone = await s.call('DELETE', `/v1/networks/${s.network}`);
+  t.is(gone.status, 200, gone.text);
+  t.is((await s.ended(id)).status, 'aborted');
+  t.is((await s.call('GET', `/v1/operations/${operation}`)).body['state'], 'failed');
+});

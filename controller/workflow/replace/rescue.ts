@@ -1,0 +1,61 @@
+/**
+ * Replacing a router whose daemon is dead: nothing can be copied from it, and it cannot hand over. It is left out of the
+ * chain, the successor takes the frames at once, and it goes. What ended in it is lost.
+ */
+import type { Problem } from 'documents';
+import { advanceOperation } from '../../store/operations.ts';
+import { setNeighbours } from '../../store/router-chain.ts';
+import { changeWorkflow } from '../../store/workflows.ts';
+import { type Outcome, wait, type Work } from '../step.ts';
+import { daemonState } from './daemon.ts';
+import type { ReplaceState } from './state.ts';
+
+const ASK_AGAIN = 500;
+
+/** From here on the replacement goes on without the old router. */
+export const beginRescue = (work: Work<ReplaceState>, why: string): Promise<void> =>
+  work.change(async (trx, state) => {
+    state.rescue = why;
+    await work.tell(
+      trx,
+      `${state.router} is replaced without its help: ${why}. What ends in it or was translated by it is lost`,
+    );
+  });
+
+/** Asks whether the old router's daemon lives. Null: go on, with `rescue` set if it is dead. */
+export const rescueIfDead = async (work: Work<ReplaceState>): Promise<Outcome | null> => {
+  const { router, rescue } = work.state;
+  if (rescue !== null) return null;
+  const state = await daemonState(work, router);
+  if (state === 'silent') return wait(work.now() + ASK_AGAIN);
+  if (state === 'dead') await beginRescue(work, 'its daemon does not answer, nor does one started anew');
+  return null;
+};
+
+/** Asks, before a replacement is taken back, whether there is anything to go back to. Null: there is. */
+export const forwardIfDead = async (work: Work<ReplaceState>): Promise<Outcome | null> => {
+  const state = await daemonState(work, work.state.router);
+  if (state === 'alive') return null;
+  if (state === 'dead') await goForward(work);
+  return wait(work.now() + ASK_AGAIN);
+};
+
+/** A replacement that was to be taken back goes on after all: who it would be taken back to is dead. */
+const goForward = (work: Work<ReplaceState>): Promise<void> =>
+  work.change(async (trx, state) => {
+    const { router, successor, handBack } = state;
+    if (handBack !== null && successor !== null)
+      await setNeighbours(trx, router, { older: null, newer: successor });
+    Object.assign(state, { flip: null, flipBack: null, handBack: null });
+    const message = `It cannot be taken back: the daemon of ${router} does not answer, nor does one started anew`;
+    const hint = `${successor} takes over from it. "selvage workflow show ${work.row.id}" says how far it is.`;
+    const problem: Problem = { pointer: '', code: 'old-router-dead', message, hint };
+    await advanceOperation(trx, work.row.operation_id, { state: 'failed', message, problem });
+    const step = state.drain?.at === null ? 'drain' : 'flip';
+    await changeWorkflow(
+      trx,
+      work.row.id,
+      { status: 'running', step, problem: null, next_attempt_at: null },
+      true,
+    );
+  });
