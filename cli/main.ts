@@ -4,10 +4,12 @@ import { Command, Option } from 'commander';
 import { addEventsCommand } from './commands/event.ts';
 import { addInstanceCommands } from './commands/instance.ts';
 import { addLabCommands } from './commands/lab.ts';
+import { addPatchCommand } from './commands/patch.ts';
 import { addReplaceCommand, addRestartCommand, addWorkflowCommands } from './commands/replace.ts';
 import { addResourceCommands } from './commands/resource.ts';
 import { addRouterCommands } from './commands/router.ts';
 import { addStackCommands } from './commands/stack.ts';
+import { addUpgradeRunCommands } from './commands/upgrade-run.ts';
 import { Context, describeError, type GlobalOptions } from './context.ts';
 import { resourceKinds } from './resources.ts';
 
@@ -46,11 +48,18 @@ for (const kind of resourceKinds) {
   if (kind.noun === 'router') {
     addRouterCommands(group, contextOf);
     addReplaceCommand(group, contextOf);
+    addPatchCommand(group, contextOf);
   }
   if (kind.noun === 'network') addRestartCommand(group, contextOf);
   if (kind.noun === 'workflow') addWorkflowCommands(group, contextOf);
   if (kind.noun === 'instance') addInstanceCommands(group, contextOf);
 }
+addUpgradeRunCommands(
+  program
+    .command('upgrade-run')
+    .description('many routers upgraded, each judged by what is measured through it'),
+  contextOf,
+);
 addEventsCommand(program, contextOf);
 addLabCommands(program, contextOf);
 addStackCommands(program, contextOf);

@@ -22,6 +22,12 @@ export const parsePorts = (text: string): { first: number; last: number } => {
 export const parseInteger = (text: string): number =>
   /^-?\d+$/.test(text) ? Number(text) : refuse('a whole number', text, 'Write digits only.');
 
+/** `true` or `false`. */
+export const parseBoolean = (text: string): boolean =>
+  text === 'true' || text === 'false'
+    ? text === 'true'
+    : refuse('true or false', text, 'Write one of the two.');
+
 /** `8` (type 8, any code) or `3/1`. */
 export const parseIcmp = (text: string): { type: number | null; code: number | null } => {
   const match = /^(\d{1,3}|any)(?:\/(\d{1,3}))?$/.exec(text);

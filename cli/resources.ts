@@ -2,7 +2,9 @@
  * The table the command line is made from: every resource of the API, its columns and the flags that create it.
  * A new resource is one more entry here.
  */
+import { readFileSync } from 'node:fs';
 import {
+  parseBoolean,
   parseIcmp,
   parseInteger,
   parseMember,
@@ -218,7 +220,7 @@ export const resourceKinds: readonly ResourceKind[] = [
     noun: 'network',
     path: '/v1/networks',
     description: 'an isolated network behind its own router',
-    columns: ['name', 'prefix', 'state', 'sourceNatAddress', 'router', 'offering'],
+    columns: ['name', 'prefix', 'state', 'sourceNatAddress', 'router', 'standby', 'offering'],
     create: [
       name,
       zone,
@@ -235,6 +237,13 @@ export const resourceKinds: readonly ResourceKind[] = [
       },
       { flags: '--domain <domain>', field: 'domain', description: 'domain of its guests' },
       { flags: '--mtu <bytes>', field: 'mtu', description: 'MTU (default 1450)', parse: parseInteger },
+      {
+        flags: '--redundant [boolean]',
+        field: 'redundant',
+        description: 'a second router stands by and takes over should the first die',
+        parse: parseBoolean,
+        updatable: true,
+      },
       account,
     ],
     deletable: true,
@@ -295,7 +304,30 @@ export const resourceKinds: readonly ResourceKind[] = [
     noun: 'router',
     path: '/v1/routers',
     description: 'a virtual router',
-    columns: ['network', 'host', 'role', 'state', 'generation', 'appliedGeneration', 'version'],
+    columns: ['network', 'host', 'role', 'state', 'generation', 'appliedGeneration', 'version', 'needs'],
+  },
+  {
+    noun: 'router-bundle',
+    path: '/v1/router-bundles',
+    description: 'a program of routers, one signed file',
+    columns: ['version', 'checksum', 'keyId', 'size', 'default', 'routers', 'createdAt'],
+    create: [
+      {
+        flags: '--file <path>',
+        field: 'content',
+        description: 'the signed file that "npm run bundle" makes',
+        required: true,
+        parse: (path) => readFileSync(path).toString('base64'),
+      },
+      {
+        flags: '--default',
+        field: 'default',
+        description: 'what routers are to run: new ones get it, others need a patch to it',
+        updatable: true,
+      },
+    ],
+    deletable: true,
+    example: 'selvage router-bundle create --file build/router.mjs --default',
   },
   {
     noun: 'firewall-rule',

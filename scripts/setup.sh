@@ -15,7 +15,7 @@ fi
 
 # What each is for: docs/decisions/0002-debian-packages.md
 packages="libnftables1 nftables iproute2 dnsmasq-base haproxy busybox iputils-ping iputils-arping traceroute
-  conntrack bind9-dnsutils isc-dhcp-client curl iperf3 tcpdump iptables wrk procps psmisc ca-certificates"
+  conntrack bind9-dnsutils isc-dhcp-client curl iperf3 tcpdump iptables wrk keepalived procps psmisc ca-certificates"
 missing=""
 for package in $packages; do
   dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || missing="$missing $package"

@@ -61,8 +61,8 @@ const workflowOf = async (context: Context, answer: Resource): Promise<Workflow 
   return (workflow as Workflow | undefined) ?? null;
 };
 
-/** Follows a replacement to where traffic is on the new router, with a line for each step, and sums up. */
-const followReplacement = async (context: Context, answer: Resource): Promise<void> => {
+/** Follows a workflow to where users have what was asked for, with a line for each step, and sums up. */
+export const followWorkflow = async (context: Context, answer: Resource): Promise<void> => {
   const begun = await workflowOf(context, answer);
   try {
     await context.follow(answer);
@@ -74,10 +74,10 @@ const followReplacement = async (context: Context, answer: Resource): Promise<vo
         : await context.client.get<Workflow>(`${WORKFLOWS}/${begun.id}`).catch(() => null);
     if (now === null) context.print(answer);
     else if (output === 'json') context.print(now);
-    else if (!wait) console.log(`${now.id} replaces ${now.router}`);
+    else if (!wait) console.log(`${now.id} is at work on ${now.router}`);
     else {
       console.log(summary(now));
-      if (now.status === 'running')
+      if (now.status === 'running' && now.successor !== null)
         context.tell(
           `${now.router} drains${now.sessions === null ? '' : `, ${now.sessions.local} sessions left`}${
             now.deadlineAt === null ? '' : `, until ${now.deadlineAt} at the latest`
@@ -102,10 +102,7 @@ export const addReplaceCommand = (group: Command, contextOf: (command: Command) 
     .action(async (text: string, options: Options, command: Command) => {
       const context = contextOf(command);
       const id = await context.resolve('/v1/routers', text);
-      await followReplacement(
-        context,
-        await context.client.post(`/v1/routers/${id}/replace`, bodyOf(options)),
-      );
+      await followWorkflow(context, await context.client.post(`/v1/routers/${id}/replace`, bodyOf(options)));
     });
 };
 
@@ -134,7 +131,7 @@ export const addRestartCommand = (group: Command, contextOf: (command: Command) 
         cleanup: options.cleanup === true,
         ...bodyOf(options),
       });
-      if (options.cleanup === true) await followReplacement(context, answer);
+      if (options.cleanup === true) await followWorkflow(context, answer);
       else {
         await context.follow(answer);
         context.print(await context.client.get(`/v1/networks/${id}`));
@@ -151,6 +148,6 @@ export const addWorkflowCommands = (group: Command, contextOf: (command: Command
     .addHelpText('after', '\nExample:\n  selvage workflow abort wf-4k2v9x0d1m7q')
     .action(async (id: string, _options, command: Command) => {
       const context = contextOf(command);
-      await followReplacement(context, await context.client.post(`${WORKFLOWS}/${id}/abort`, {}));
+      await followWorkflow(context, await context.client.post(`${WORKFLOWS}/${id}/abort`, {}));
     });
 };

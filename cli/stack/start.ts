@@ -5,6 +5,8 @@ import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { Client, type Resource } from '../client.ts';
 import { CliError, findConnection, readStackFile } from '../connection.ts';
+import { bundleRouter } from '../../scripts/bundle.ts';
+import { ensureBundle } from './ensure-bundle.ts';
 import { keepRunning } from './program.ts';
 
 export interface StackOptions {
@@ -14,6 +16,8 @@ export interface StackOptions {
   /** Seconds a network without guests keeps its router. */
   readonly networkGc: number;
   readonly tell: (message: string) => void;
+  /** False: the bundle of this project is not uploaded, and the default stays what it is. */
+  readonly uploadBundle?: boolean;
   /** Stay until SIGINT or SIGTERM; otherwise return the running stack. */
   readonly untilSignal: boolean;
 }
@@ -145,12 +149,16 @@ export const startStack = async (options: StackOptions): Promise<Stack> => {
   mkdirSync(join(state, 'host'), { recursive: true, mode: 0o711 });
   chmodSync(state, 0o711);
   const log = (name: string): string => join(state, 'log', `${name}.log`);
+  const bundle = await bundleRouter();
+  const keys = ['--trusted-keys', join(dirname(bundle), 'signing.pub')];
   const url = `http://127.0.0.1:${options.port}`;
 
   const controller = keepRunning(
     'controller',
     join(ROOT, 'controller/main.ts'),
-    ['--state', state, '--port', String(options.port), '--network-gc', String(options.networkGc)],
+    ['--state', state, '--port', String(options.port), '--network-gc', String(options.networkGc)].concat(
+      keys,
+    ),
     log('controller'),
     tell,
   );
@@ -168,13 +176,17 @@ export const startStack = async (options: StackOptions): Promise<Stack> => {
       }
     });
     const client = new Client(findConnection({ url, state }, {}));
+    if (options.uploadBundle !== false) await ensureBundle(client, bundle, tell);
     const zone = await ensureZone(client);
     const hostFile = join(state, 'host/host.json');
     const host = await ensureHost(client, url, zone.id, hostFile);
     const agent = keepRunning(
       'agent',
       join(ROOT, 'host/main.ts'),
-      ['--controller', url, '--state', state, '--prefix', options.prefix, '--host-file', hostFile],
+      ['--controller', url, '--state', state, '--prefix', options.prefix, '--host-file', hostFile].concat(
+        ['--bundle', bundle],
+        keys,
+      ),
       log('agent'),
       tell,
     );

@@ -3,7 +3,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { CliError } from '../connection.ts';
-import { parseIcmp, parseInteger, parseMember, parsePair, parsePorts, parseUserData } from '../options.ts';
+import {
+  parseBoolean,
+  parseIcmp,
+  parseInteger,
+  parseMember,
+  parsePair,
+  parsePorts,
+  parseUserData,
+} from '../options.ts';
 
 test('one port is a range of one', (t) => {
   t.deepEqual(parsePorts('80'), { first: 80, last: 80 });
@@ -16,6 +24,11 @@ test('text that is no port says what a port looks like', (t) => {
     t.is(error?.code, 'bad-option');
     t.true(error?.hint.includes('8000-8010'));
   }
+});
+
+test('true and false, and nothing else', (t) => {
+  t.deepEqual([parseBoolean('true'), parseBoolean('false')], [true, false]);
+  for (const text of ['', 'yes', '1', 'True']) t.throws(() => parseBoolean(text), { instanceOf: CliError });
 });
 
 test('ICMP types, codes and any', (t) => {
