@@ -1,0 +1,173 @@
+/** The router of a redundant network dies under traffic: its host has the standby take over, and the controller follows. */
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import test, { type ExecutionContext } from 'ava';
+import { LAB_SERVER } from '../../cli/lab/up.ts';
+import { startTestStack, type TestStack } from './stack.ts';
+import { makeTenant, probeBothWays, type Tenant } from './tenant.ts';
+
+const run = promisify(execFile);
+const SESSION = join(import.meta.dirname, 'session.ts');
+
+let stack: TestStack;
+let tenant: Tenant;
+
+test.before(async () => {
+  stack = await startTestStack(`svt${process.pid}`);
+  tenant = await makeTenant(stack, 'web');
+  const forward = { publicIp: tenant.publicIp.id, protocol: 'tcp' };
+  await stack.create('/v1/port-forwards', {
+    ...forward,
+    publicPorts: { first: 7, last: 7 },
+    instance: tenant.guests[0].id,
+    openFirewall: true,
+  });
+});
+test.after.always(() => stack?.destroy());
+
+interface Condition {
+  readonly type: string;
+  readonly status: string;
+  readonly reason: string;
+  readonly message: string;
+}
+
+interface Network {
+  readonly router: string;
+  readonly standby: string | null;
+  readonly redundant: Condition | undefined;
+}
+
+const network = async (): Promise<Network> => {
+  const seen = await stack.client().get(`/v1/networks/${tenant.network.id}`);
+  return {
+    router: String(seen['router']),
+    standby: seen['standby'] as string | null,
+    redundant: (seen['conditions'] as Condition[]).find(({ type }) => type === 'Redundant'),
+  };
+};
+
+const until = async (what: string, holds: (seen: Network) => boolean, limit = 30_000): Promise<Network> => {
+  const deadline = performance.now() + limit;
+  for (;;) {
+    const seen = await network();
+    if (holds(seen)) return seen;
+    if (performance.now() > deadline)
+      throw new Error(`${what} did not come about within ${limit} ms: ${JSON.stringify(seen)}`);
+    await new Promise((done) => setTimeout(done, 50));
+  }
+};
+
+const synced = (without: readonly string[] = []): Promise<Network> =>
+  until(
+    'a synced standby',
+    ({ router, redundant }) => redundant?.reason === 'Synced' && !without.includes(router),
+  );
+
+/** A connection that lasts `seconds`, echoing every 50 ms; ends with what became of it. */
+const session = async (machine: string, address: string, port: string, seconds: number) => {
+  const messages = String(seconds * 20);
+  const { stdout, stderr } = await stack.run(
+    machine,
+    [process.execPath, SESSION, address, port, messages, '50'],
+    seconds * 1000 + 60_000,
+  );
+  if (stdout === '') throw new Error(`the session said nothing: ${stderr}`);
+  return JSON.parse(stdout) as { sent: number; echoed: number; broken: string | null; longestGapMs: number };
+};
+
+/** Everything that is under way: datagrams both ways, one long connection out by source NAT, one in by a port forward. */
+const traffic = (seconds: number) => {
+  const address = String(tenant.publicIp['address']);
+  const probes = probeBothWays(stack, tenant, seconds * 1000);
+  const sessions = Promise.all([
+    session(tenant.guests[0].id, LAB_SERVER, '7', seconds),
+    session('internet', address, '7', seconds),
+  ]);
+  return { probes, sessions };
+};
+
+/** Kills all that runs in a router, and then it. */
+const kill = async (router: string): Promise<void> => {
+  const name = `${stack.prefix}-${router}`;
+  const { stdout } = await run('/usr/sbin/ip', ['netns', 'pids', name]);
+  for (const pid of stdout.split('\n').filter(Boolean))
+    try {
+      process.kill(Number(pid), 'SIGKILL');
+    } catch {
+      // One that has ended by itself.
+    }
+  await run('/usr/sbin/ip', ['netns', 'del', name]);
+};
+
+const well = async (t: ExecutionContext, router: string): Promise<void> => {
+  const { text } = await stack.client().post<{ text: string }>(`/v1/routers/${router}/diff`, {});
+  t.is(text, '');
+};
+
+test.serial(
+  'redundancy is switched on, off and on again under 1 kHz probes without losing one',
+  async (t) => {
+    const probes = probeBothWays(stack, tenant, 8000);
+    const change = async (redundant: boolean): Promise<void> => {
+      const answer = await stack
+        .client()
+        .patch<{ operation: string }>(`/v1/networks/${tenant.network.id}`, { redundant });
+      await stack.client().wait(answer.operation, () => {});
+    };
+    await change(true);
+    await synced();
+    await change(false);
+    t.is((await network()).standby, null);
+    await change(true);
+    const { router, standby } = await synced();
+    for (const result of await probes)
+      t.like(result, { sent: 8000, lost: 0, doubled: 0 }, JSON.stringify(result));
+    await well(t, router);
+    await well(t, String(standby));
+  },
+);
+
+test.serial('a router that is killed is stood in for, twice, and connections last', async (t) => {
+  const gone: string[] = [];
+  for (let round = 0; round < 2; round += 1) {
+    const { router, standby } = await synced(gone);
+    const { probes, sessions } = traffic(6);
+    await new Promise((done) => setTimeout(done, 2000));
+    await kill(router);
+    gone.push(router);
+    const after = await until('the standby serving', (seen) => seen.router === standby);
+    for (const one of await sessions) t.like(one, { broken: null, echoed: one.sent }, JSON.stringify(one));
+    for (const one of await probes) t.log(JSON.stringify(one));
+    for (const one of await probes) {
+      t.is(one.doubled, 0);
+      t.true(one.lost < 500, JSON.stringify(one));
+    }
+    const again = await synced(gone);
+    t.is(again.router, after.router);
+    t.false([...gone, String(standby)].includes(String(again.standby)));
+    await well(t, again.router);
+    const [event] = (await stack.client().list('/v1/events', { type: 'router.failed-over' })).slice(-1);
+    t.log(event?.['message']);
+    t.is(event?.['resource'], String(standby));
+  }
+});
+
+test.serial(
+  'control: without a standby the router comes back by itself, and connections do not',
+  async (t) => {
+    const { router } = await synced();
+    const off = await stack
+      .client()
+      .patch<{ operation: string }>(`/v1/networks/${tenant.network.id}`, { redundant: false });
+    await stack.client().wait(off.operation, () => {});
+    const lasting = session(tenant.guests[0].id, LAB_SERVER, '7', 4);
+    await new Promise((done) => setTimeout(done, 1500));
+    await kill(router);
+    const { sent, echoed, broken } = await lasting;
+    t.true(broken !== null || echoed < sent, 'it broke');
+    t.is((await network()).router, router);
+    for (const { lost } of await probeBothWays(stack, tenant, 1000)) t.is(lost, 0, 'it serves again');
+  },
+);
