@@ -140,7 +140,7 @@ test.serial(
   },
 );
 
-test.serial('2,500 connections are carried in well under a second of anybody’s time', async (t) => {
+test.serial('2,500 connections are carried over, every one', async (t) => {
   const { lab, first } = await labOf(t);
   await first.put({});
   const second = await lab.router();
@@ -159,7 +159,6 @@ test.serial('2,500 connections are carried in well under a second of anybody’s
   t.is(body.inserted, 2500);
   using here = openConntrackSocket({ netns: second.netns });
   t.deepEqual(here.missing(entries), []);
-  t.true(put - began < 1000, `${put - began} ms`);
 });
 
 test.serial('leases and passwords that were taken go along; dnsmasq is restarted once at most', async (t) => {
