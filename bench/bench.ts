@@ -18,7 +18,7 @@ export interface Row {
 }
 
 export interface BenchContext {
-  /** Repetitions, from `--runs`; each bench has its own default. */
+  /** Repetitions, from `--count` (or `--runs`); each bench has its own default. */
   readonly runs: number | null;
   /** Progress for people, on stderr. */
   readonly tell: (message: string) => void;

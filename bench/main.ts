@@ -14,6 +14,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     runs: { type: 'string' },
+    count: { type: 'string' },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   },
@@ -55,11 +56,16 @@ const print = (rows: readonly Row[]): void => {
   );
 };
 
+// What is repeated is counted: both words are taken.
+const count = values.count ?? values.runs;
+const countless = count !== undefined && !/^[1-9]\d*$/.test(count);
+
 const chosen = positionals.includes('all') ? names : positionals;
 const unknown = chosen.filter((name) => !names.includes(name));
-if (values.help || chosen.length === 0 || unknown.length > 0) {
+if (values.help || chosen.length === 0 || unknown.length > 0 || countless) {
+  if (countless) console.error(`${count} is no number of repetitions.`);
   if (unknown.length > 0) console.error(`There is no bench ${unknown.join(', ')}.`);
-  console.error('usage: npm run bench -- NAME... | all  [--runs N] [--json]\n');
+  console.error('usage: npm run bench -- NAME... | all  [--count N] [--json]\n');
   for (const name of names) console.error(`  ${name.padEnd(10)} ${(await load(name)).description}`);
   process.exitCode = values.help ? 0 : 2;
 } else {
@@ -74,7 +80,7 @@ if (values.help || chosen.length === 0 || unknown.length > 0) {
     const bench = await load(name);
     if (!values.json) console.log(`\n${bench.name}: ${bench.description}`);
     const rows = await bench.run({
-      runs: values.runs === undefined ? null : Number(values.runs),
+      runs: count === undefined ? null : Number(count),
       tell: (message) => console.error(`  ${message}`),
     });
     if (!values.json) print(rows);

@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { retireSockets } from 'node-netlink';
 import type { System } from '../system.ts';
 import type { Succession } from './succession.ts';
@@ -12,6 +13,14 @@ const HANDSHAKE = 10;
 const PAUSE = '3s';
 /** A query that the old one forwarded may come back this late, ms. */
 const LINGER = 2_000;
+
+const yieldProcessor = (pid: number): void => {
+  try {
+    writeFileSync(`/proc/${pid}/autogroup`, '19');
+  } catch {
+    // It has ended, or the kernel has no autogroups (sched(7)).
+  }
+};
 
 /**
  * Lets a new dnsmasq start beside the old one. What stands in the way, of dnsmasq 2.90 and Linux:
@@ -58,6 +67,8 @@ export const dnsmasqSuccession = (system: System): Succession => {
       paused = false;
       try {
         retireSockets(old, { udp: DHCP_PORT })();
+        // Its poll(2) returns at once from now on, for sockets that no longer listen: it is to spin behind everybody else.
+        yieldProcessor(old);
       } catch {
         // It is gone: so are its sockets.
       }
