@@ -394,6 +394,9 @@ export class HostAgent {
   /** Tells the segments, has the remains removed, and says what happened. Frames are at the standby by now. */
   #promoted(failover: FailoverReport, { ports }: Candidate, failures: readonly string[]): void {
     const { router, promoted, reason, microseconds } = failover;
+    // At once, as a pass under way may take long: what the dead router, or one made anew in its place, says of its state is
+    // nothing to who serves now.
+    if (this.#document !== null) this.#pipes.want(this.#failover.effective(this.#document).standbys ?? []);
     const netns = machineNamespace(this.#options.prefix, promoted);
     setImmediate(() => {
       for (const { machineDevice } of ports) {

@@ -1,5 +1,5 @@
 /** Datagrams to the echo outside. */
-import { ECHO_PORT, HELD_OFFSET } from './echo.ts';
+import { ECHO_PORT, HELD_OFFSET, TOKEN, TOKEN_OFFSET } from './echo.ts';
 import type { Samples } from './samples.ts';
 import { DatagramSocket, realTime } from './sockets.ts';
 
@@ -20,6 +20,7 @@ export class Datagrams {
     this.#samples = samples;
     this.#socket = DatagramSocket.connected(namespace, target, ECHO_PORT);
     this.#message.writeUInt32BE(this.#nonce, 0);
+    TOKEN.copy(this.#message, TOKEN_OFFSET);
     // An answer that took longer is too late anyway.
     this.#sentAt = new Float64Array(4 * rate + 16);
   }

@@ -165,14 +165,19 @@ export class StateFeed {
     });
   }
 
-  /** Changes were lost: everything is told again, and not more often than it can be. */
+  /**
+   * Changes were lost: everything is told again, and not more often than it can be. Who is in the middle of a snapshot that
+   * was listed before is told when it is through.
+   */
   #recover(): void {
     const wait = this.#refreshed + RECOVERY - performance.now();
     this.#recovering ??= setTimeout(
       () => {
         this.#recovering = undefined;
+        const isLate = [...this.#readers].some((reader) => reader.isInSnapshot);
         try {
           this.#refresh();
+          if (isLate) this.#recover();
         } catch (error) {
           this.#fail(error);
         }

@@ -3,6 +3,7 @@
  * real packets. Exits 0 only if each step was seen to work, and leaves nothing on the machine.
  */
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, type Resource } from '../../cli/client.ts';
 import { describeError } from '../../cli/context.ts';
 import { LAB_SERVER } from '../../cli/lab/up.ts';
@@ -215,6 +216,45 @@ const tour = async (demo: TestStack): Promise<void> => {
     const result = JSON.parse((await probing).stdout) as { sent: number; lost: number; doubled: number };
     expect(result.sent === 2000 && result.lost === 0 && result.doubled === 0, JSON.stringify(result));
     return [`${changes} changes, ${result.sent} probes, ${result.lost} lost`, null];
+  });
+  const activeRouter = async (): Promise<string> => {
+    const [router] = await admin.list(`/v1/routers?network=${network.id}&role=active`);
+    if (router === undefined) throw new Error('there is no active router');
+    return router.id;
+  };
+  await step('the router is replaced by a new one without a lost packet', async () => {
+    const before = await activeRouter();
+    const probing = demo.run(web1.id, [process.execPath, PROBE, LAB_SERVER, '7', '5000', '1']);
+    const replaced = await admin.post<Resource>(`/v1/routers/${before}/replace`, {});
+    await admin.wait(String(replaced.operation), () => {});
+    const result = JSON.parse((await probing).stdout) as { sent: number; lost: number; doubled: number };
+    expect(result.lost === 0 && result.doubled === 0, JSON.stringify(result));
+    const after = await activeRouter();
+    expect(after !== before, `${before} serves still`);
+    return [`${before} -> ${after}, ${result.sent} probes, ${result.lost} lost`, null];
+  });
+  await step('a standby is put beside it', async () => {
+    await tenant.patch(`/v1/networks/${network.id}`, { redundant: true });
+    for (let tries = 0; tries < 300; tries += 1) {
+      const { standby, conditions } = await tenant.get<Resource>(`/v1/networks/${network.id}`);
+      const redundant = (conditions as { type: string; reason: string; message: string }[]).find(
+        ({ type }) => type === 'Redundant',
+      );
+      if (redundant?.reason === 'Synced') return [`${String(standby)}: ${redundant.message}`, null];
+      await sleep(100);
+    }
+    throw new Error('it was not synced within 30 s');
+  });
+  await step('the router is killed, and the standby takes over', async () => {
+    const dead = await activeRouter();
+    const probing = demo.run(web1.id, [process.execPath, PROBE, LAB_SERVER, '7', '2000', '1']);
+    await sleep(500);
+    await demo.killMachine(dead);
+    const result = JSON.parse((await probing).stdout) as { sent: number; lost: number; doubled: number };
+    expect(result.lost < 1000 && result.doubled === 0, JSON.stringify(result));
+    const now = await activeRouter();
+    expect(now !== dead, `${dead} is active still`);
+    return [`${now} serves, ${result.lost} of ${result.sent} probes lost, at 1000 a second`, null];
   });
   await step('the operator sees that nothing is left to do', async () => {
     const [router] = await admin.list('/v1/routers');

@@ -1,13 +1,10 @@
 /** The router of a redundant network dies under traffic: its host has the standby take over, and the controller follows. */
-import { execFile } from 'node:child_process';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
 import { LAB_SERVER } from '../../cli/lab/up.ts';
 import { startTestStack, type TestStack } from './stack.ts';
 import { makeTenant, probeBothWays, type Tenant } from './tenant.ts';
 
-const run = promisify(execFile);
 const SESSION = join(import.meta.dirname, 'session.ts');
 
 let stack: TestStack;
@@ -88,19 +85,6 @@ const traffic = (seconds: number) => {
   return { probes, sessions };
 };
 
-/** Kills all that runs in a router, and then it. */
-const kill = async (router: string): Promise<void> => {
-  const name = `${stack.prefix}-${router}`;
-  const { stdout } = await run('/usr/sbin/ip', ['netns', 'pids', name]);
-  for (const pid of stdout.split('\n').filter(Boolean))
-    try {
-      process.kill(Number(pid), 'SIGKILL');
-    } catch {
-      // One that has ended by itself.
-    }
-  await run('/usr/sbin/ip', ['netns', 'del', name]);
-};
-
 const well = async (t: ExecutionContext, router: string): Promise<void> => {
   const { text } = await stack.client().post<{ text: string }>(`/v1/routers/${router}/diff`, {});
   t.is(text, '');
@@ -135,7 +119,7 @@ test.serial('a router that is killed is stood in for, twice, and connections las
     const { router, standby } = await synced(gone);
     const { probes, sessions } = traffic(6);
     await new Promise((done) => setTimeout(done, 2000));
-    await kill(router);
+    await stack.killMachine(router);
     gone.push(router);
     const after = await until('the standby serving', (seen) => seen.router === standby);
     for (const one of await sessions) t.like(one, { broken: null, echoed: one.sent }, JSON.stringify(one));
@@ -164,7 +148,7 @@ test.serial(
     await stack.client().wait(off.operation, () => {});
     const lasting = session(tenant.guests[0].id, LAB_SERVER, '7', 4);
     await new Promise((done) => setTimeout(done, 1500));
-    await kill(router);
+    await stack.killMachine(router);
     const { sent, echoed, broken } = await lasting;
     t.true(broken !== null || echoed < sent, 'it broke');
     t.is((await network()).router, router);

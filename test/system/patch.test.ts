@@ -27,6 +27,10 @@ test.before(async () => {
     protocol: 'tcp',
     ports: { first: 7000, last: 7000 },
   });
+  // haproxy serves members from their first health check on.
+  for (let tries = 0; tries < 100; tries += 1)
+    if ((JSON.parse(await node('internet', ...session(1))) as Session).broken === null) return;
+  throw new Error('the load balancer does not answer');
 });
 test.after.always(() => stack?.destroy());
 
@@ -41,21 +45,27 @@ interface Services {
   readonly reasons: readonly string[];
 }
 
+/** What a program of this folder prints in a machine. */
+const node = (machine: string, program: string, ...args: (string | number)[]): Promise<string> =>
+  stack
+    .run(machine, [process.execPath, join(import.meta.dirname, program), ...args.map(String)], 60_000)
+    .then(({ stdout }) => stdout);
+
+/** Program and arguments of so many messages through haproxy. */
+const session = (messages: number) =>
+  ['session.ts', String(tenant.publicIp['address']), 7000, messages, 20] as const;
+
 /** Everything a router does, for so many ms: forwarding both ways, a session through haproxy, names, metadata. */
 const traffic = (duration: number) => {
-  const node = (machine: string, program: string, ...args: (string | number)[]): Promise<string> =>
-    stack
-      .run(machine, [process.execPath, join(import.meta.dirname, program), ...args.map(String)], 60_000)
-      .then(({ stdout }) => stdout);
   const gateway = String(tenant.network['gateway']);
   const name = `web-2.${String(tenant.network['domain'])}`;
   const url = `http://${gateway}/latest/meta-data/instance-id`;
   const probes = probeBothWays(stack, tenant, duration);
-  const session = node('internet', 'session.ts', String(tenant.publicIp['address']), 7000, duration / 20, 20);
+  const sessions = node('internet', ...session(duration / 20));
   const services = node(tenant.guests[1].id, 'services.ts', gateway, name, url, duration / 20, 20);
   return async () => ({
     probes: await probes,
-    session: JSON.parse(await session) as Session,
+    session: JSON.parse(await sessions) as Session,
     services: JSON.parse(await services) as Services,
   });
 };

@@ -1,14 +1,17 @@
 /** A whole Selvage of its own for a test, the demo or a bench: another state directory, prefix and port than anybody else's. */
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import type { Client, Resource } from '../../cli/client.ts';
 import { labDown } from '../../cli/lab/down.ts';
 import { labUp } from '../../cli/lab/up.ts';
 import { destroyStack } from '../../cli/stack/destroy.ts';
 import { type Stack, startStack } from '../../cli/stack/start.ts';
+
+const runFile = promisify(execFile);
 
 export interface RunResult {
   readonly exitCode: number;
@@ -27,6 +30,8 @@ export interface TestStack {
   readonly run: (machine: string, command: readonly string[], timeout?: number) => Promise<RunResult>;
   /** Starts a program in a machine; it ends with the stack at the latest. Returns how to end it. */
   readonly start: (machine: string, command: readonly string[]) => () => void;
+  /** Kills all that runs in a machine, and then it. */
+  readonly killMachine: (machine: string) => Promise<void>;
   /** Creates a resource and waits for the work that follows. */
   readonly create: (path: string, body: Readonly<Record<string, unknown>>) => Promise<Resource>;
   /** Deletes a resource and waits for the work that follows. */
@@ -124,6 +129,17 @@ export const startTestStack = async (
       child.stdout?.resume();
       child.stderr?.resume();
       return () => child.kill('SIGKILL');
+    },
+    killMachine: async (machine) => {
+      const name = `${prefix}-${machine}`;
+      const { stdout } = await runFile('/usr/sbin/ip', ['netns', 'pids', name]);
+      for (const pid of stdout.split('\n').filter(Boolean))
+        try {
+          process.kill(Number(pid), 'SIGKILL');
+        } catch {
+          // One that has ended by itself.
+        }
+      await runFile('/usr/sbin/ip', ['netns', 'del', name]);
     },
     create: async (path, body) => {
       const created = await running().client.post<Resource>(path, body);

@@ -119,9 +119,15 @@ function quotedSymbol(word: string): string {
 
 const symbolPattern = /^[a-zA-Z][a-zA-Z0-9-]*$/;
 
-/** A string value of a set element: addresses and protocols bare, all else quoted (interface names may be keywords). */
+/** Protocols that are written bare in elements, as people write them. The others may be names of interfaces as well. */
+const bareInElements: ReadonlySet<string> = new Set(['tcp', 'udp', 'icmp', 'icmpv6']);
+
+/**
+ * A string value of a set element: addresses and the common protocols bare, all else quoted (interface names may be
+ * keywords). So an interface cannot be an element if it is called `tcp`, `udp`, `icmp` or `icmpv6`.
+ */
 export function elementWord(word: string): string {
-  if (addressPattern.test(word) || protocolWords.has(word)) return word;
+  if (addressPattern.test(word) || bareInElements.has(word)) return word;
   return quotedSymbol(word);
 }
 
