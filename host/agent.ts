@@ -435,17 +435,15 @@ export class HostAgent {
 
   #report({ type, level, subject, message }: MachineReport): void {
     this.#options.log[level === 'warning' ? 'warn' : level]({ type, subject }, message);
-    this.#routers.takeEvents([
-      {
-        id: `evt-${randomUUID()}`,
-        time: Date.now(),
-        type,
-        level,
-        subject,
-        message,
-        generation: this.#generation,
-      },
-    ]);
+    const id = `evt-${randomUUID()}`;
+    try {
+      this.#routers.takeEvents([
+        { id, time: Date.now(), type, level, subject, message, generation: this.#generation },
+      ]);
+    } catch (error) {
+      // A full disk: what is reported was done, and what is to be done next must not be kept from it.
+      this.#options.log.warn({ type, subject, err: (error as Error).message }, 'event not kept');
+    }
   }
 
   /** Several changes of one moment make one report. */

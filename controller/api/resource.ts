@@ -183,7 +183,13 @@ export class Resource<Table extends ResourceTable, Shape extends TSchema> {
     this.#app.route({
       method: 'POST',
       url: `/v1/${kind.path}`,
-      ...(options.bodyLimit === undefined ? {} : { bodyLimit: options.bodyLimit }),
+      ...(options.bodyLimit === undefined
+        ? {}
+        : {
+            bodyLimit: options.bodyLimit,
+            // Before so much is read: whoever may not write is not to fill our memory.
+            onRequest: async (request: FastifyRequest): Promise<void> => this.#checkWriter(request.caller),
+          }),
       schema: {
         operationId: `create${kind.word}`,
         tags: [kind.path],

@@ -69,6 +69,14 @@ export const goOnInPlace = (
   if (state.silence?.router === place.standby) state.silence = null;
   const goesOn = { step: row.step, state, anew: false };
   if (before.router !== place.dead) return goesOn;
+  const rescued = row.status === 'running' && state.flip === null && state.rescue !== null;
+  if (state.drain !== null && rescued) {
+    const drain = { generation: Math.max(state.drain.generation, of(state.router)), at: null };
+    const left = { rescue: null, release: null, holdsChain: false };
+    // The one in its place has all the time that a hand-over may take.
+    for (const step of state.steps) if (step.name === 'drain') step.endedAt ??= place.now;
+    return { step: 'drain', state: { ...state, ...left, drain }, anew: true };
+  }
   if (state.drain !== null) {
     const generation = Math.max(state.drain.generation, of(state.router));
     // With the frames at the successor it is not waited for any more.

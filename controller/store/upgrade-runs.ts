@@ -140,6 +140,21 @@ export const changeRun = async (
   });
 };
 
+/** A run that has not ended and brings routers to a bundle, or may take one back to it, if any. */
+export const runWithBundle = async (db: Db, bundle: string): Promise<string | undefined> =>
+  (
+    await db
+      .selectFrom('upgrade_run as run')
+      .innerJoin('upgrade_run_router as row', 'row.run_id', 'run.id')
+      .select('run.id')
+      .where('run.ended_at', 'is', null)
+      .where((eb) =>
+        eb.or([eb('run.bundle_id', '=', bundle), eb('row.detail', 'like', `%"previousBundle":"${bundle}"%`)]),
+      )
+      .limit(1)
+      .executeTakeFirst()
+  )?.id;
+
 /** Those of these routers that a run still has to do with, and which. */
 export const routersInRuns = async (
   db: Db,

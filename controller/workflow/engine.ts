@@ -34,6 +34,7 @@ import type { Change, Trx } from '../store/transaction.ts';
 import { changeWorkflow, type WorkflowRow } from '../store/workflows.ts';
 import {
   type Outcome,
+  RESUMED,
   type Step,
   type StepRecord,
   Superseded,
@@ -325,7 +326,11 @@ export const startWorkflows = (options: WorkflowsOptions): Workflows => {
       .select('id')
       .where('status', 'in', ['running', 'aborting'])
       .execute();
-    for (const { id } of open) drive(id);
+    for (const { id } of open) {
+      const scratch = scratches.get(id) ?? new Map<string, number>();
+      scratches.set(id, scratch.set(RESUMED, store.now()));
+      drive(id);
+    }
   };
   const resuming = resume().catch((error: unknown) => log.error({ err: error }, 'workflows not resumed'));
 

@@ -48,6 +48,18 @@ export const wait = (until?: number): Outcome => ({
 });
 export const failed = (problem: Problem): Outcome => ({ kind: 'failed', problem });
 
+/** In `scratch` of a workflow that was under way before: since when it can be heard (again), ms since the epoch. */
+export const RESUMED = 'resumed';
+/** How long what was reported while nobody listened may take to come, ms: an agent connects again within less. */
+const REPORTS_WITHIN = 30_000;
+
+/**
+ * Whether what was to be reported until then (ms since the epoch) is late. Not as long as it may have been reported to
+ * nobody: this process was away, and the row still says what was known before.
+ */
+export const isOver = (work: Pick<Work<WorkflowState>, 'scratch' | 'now'>, until: number): boolean =>
+  work.now() >= Math.max(until, (work.scratch.get(RESUMED) ?? Number.NEGATIVE_INFINITY) + REPORTS_WITHIN);
+
 /** One workflow at one step, as the step sees it. */
 export interface Work<State extends WorkflowState> {
   /** As it was read last. */

@@ -71,6 +71,25 @@ export const accounts: Register = (resource, app, { store }) => {
         ]),
         409,
       );
+      // Its workflows go with it, and one of these alone knows how to take the probes away.
+      const run = await trx
+        .selectFrom('upgrade_run')
+        .select('id')
+        .where('account_id', '=', row.id)
+        .where('ended_at', 'is', null)
+        .executeTakeFirst();
+      if (run !== undefined)
+        findings.add(
+          [
+            problem(
+              '',
+              'in-use',
+              `The account began the upgrade run ${run.id}, which has not ended`,
+              `Wait for its end, or abort it: selvage upgrade-run abort ${run.id}.`,
+            ),
+          ],
+          409,
+        );
       findings.check();
       await trx.deleteFrom('workflow').where('account_id', '=', row.id).execute();
       await trx.deleteFrom('operation').where('account_id', '=', row.id).execute();

@@ -5,6 +5,7 @@ import { problem } from '../../model/problem.ts';
 import { recordEvent } from '../../store/events.ts';
 import { deleteRow, insertRow } from '../../store/rows.ts';
 import { bundlesOf, setDefaultBundle } from '../../store/router-bundles.ts';
+import { runWithBundle } from '../../store/upgrade-runs.ts';
 import { workflowWith } from '../../store/workflows.ts';
 import { inUseProblems } from '../in-use.ts';
 import type { Kind } from '../kind.ts';
@@ -160,6 +161,19 @@ export const routerBundles: Register = (resource, _app, { trustedKeys }) => {
               'in-use',
               `The workflow ${workflow} may go back to ${row.id}`,
               `Wait for its end: selvage workflow show ${workflow}.`,
+            ),
+          ],
+          409,
+        );
+      const run = await runWithBundle(trx, row.id);
+      if (run !== undefined)
+        findings.add(
+          [
+            problem(
+              '',
+              'in-use',
+              `The upgrade run ${run} brings routers to ${row.id}, or may take them back to it`,
+              `Wait for its end, or abort it: selvage upgrade-run abort ${run}.`,
             ),
           ],
           409,

@@ -1,9 +1,12 @@
 import { findRow } from '../../store/rows.ts';
 import { routerReport } from '../replace/reports.ts';
-import { done, failed, type Step, wait } from '../step.ts';
+import { done, failed, isOver, type Step, wait } from '../step.ts';
 import { gone, late, refused } from './problems.ts';
 import { machineReport } from './reports.ts';
 import type { PatchState } from './state.ts';
+
+/** Between two looks while it may not have reported again yet, ms. */
+const LOOK_AGAIN = 1000;
 
 /** The new daemon itself says that it is ready, with the newest document in force. */
 export const confirm: Step<PatchState> = {
@@ -23,8 +26,8 @@ export const confirm: Step<PatchState> = {
         `${router} is ready with ${bundle.version} and generation ${report?.generation}, ${work.now() - (record?.startedAt ?? work.now())} ms after it was asked to`,
       );
     }
-    if (until !== null && work.now() >= until) return failed(late(work.state, missing));
-    return wait(until ?? undefined);
+    if (until !== null && isOver(work, until)) return failed(late(work.state, missing));
+    return wait(until === null ? undefined : Math.max(until, work.now() + LOOK_AGAIN));
   },
 
   undo: async () => done(),

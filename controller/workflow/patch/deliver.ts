@@ -19,7 +19,8 @@ export const deliver: Step<PatchState> = {
           row.bundle_id === bundle.id
             ? (await getRow(trx, 'host', state.host)).generation
             : await setBundle(trx, state, bundle.id);
-        state.delivered = { before: row.bundle_id, generation };
+        const ran = (await machineReport(trx, state.host, router))?.machine?.bundle?.checksum ?? null;
+        state.delivered = { before: row.bundle_id, ran, generation };
         state.until = work.now() + within;
         await work.tell(trx, `deliver: the host ${state.host} is to have ${router} run ${bundle.version}`);
       });
@@ -38,7 +39,8 @@ export const deliver: Step<PatchState> = {
     if (report === null || report.generation < (work.state.takenBack ?? 0)) return wait();
     // Its host goes back to the bundle before as it went to the new one; only when it has is nothing left of this.
     const { machine } = report;
-    const asked = delivered.before === bundle.id;
+    // A host may have come with the very same file, by no id.
+    const asked = delivered.before === bundle.id || delivered.ran === bundle.checksum;
     if (machine !== undefined && !asked) {
       if (machine.refusedBundle?.checksum === bundle.checksum) return wait();
       if (machine.bundle?.checksum === bundle.checksum && machine.refusedBundle === undefined) return wait();

@@ -1,8 +1,11 @@
 import { findRow } from '../../store/rows.ts';
-import { done, failed, type Step, wait } from '../step.ts';
+import { done, failed, isOver, type Step, wait } from '../step.ts';
 import { gone, late, refused } from './problems.ts';
 import { machineReport } from './reports.ts';
 import type { PatchState } from './state.ts';
+
+/** Between two looks while its host may not have reported again yet, ms. */
+const LOOK_AGAIN = 1000;
 
 /**
  * The host fetches and checks the bundle, has the new daemon prove itself beside the one that runs, and lets it take its
@@ -20,11 +23,11 @@ export const exchange: Step<PatchState> = {
     if (machine?.refusedBundle?.checksum === bundle.checksum)
       return failed(refused(work.state, machine.refusedBundle.message));
     if (machine?.bundle?.checksum === bundle.checksum) return done(`${router} runs ${bundle.version}`);
-    if (until !== null && work.now() >= until)
+    if (until !== null && isOver(work, until))
       return failed(
         late(work.state, isNew ? (machine?.message ?? 'its machine is gone') : `${host} was not heard of`),
       );
-    return wait(until ?? undefined);
+    return wait(until === null ? undefined : Math.max(until, work.now() + LOOK_AGAIN));
   },
 
   undo: async () => done(),

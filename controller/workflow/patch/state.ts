@@ -11,8 +11,15 @@ export interface PatchState extends WorkflowState {
   readonly within: number;
   /** Until when, ms since the epoch. */
   until: number | null;
-  /** Bundle it had, null for what its host came with; and the host's generation that names the new one. */
-  delivered: { readonly before: string | null; readonly generation: number } | null;
+  /**
+   * Bundle it had, null for what its host came with; checksum of what it ran, null if not known; and the host's generation
+   * that names the new one.
+   */
+  delivered: {
+    readonly before: string | null;
+    readonly ran: string | null;
+    readonly generation: number;
+  } | null;
   /** Generation of the host that names the one before again. */
   takenBack: number | null;
 }

@@ -5,7 +5,7 @@ import { removeRouter } from '../../store/router-chain.ts';
 import { findRow, getRow } from '../../store/rows.ts';
 import { addStandby } from '../../store/standby.ts';
 import { hostHas, hostReport, routerReport } from '../replace/reports.ts';
-import { done, failed, type Step, wait, type Work } from '../step.ts';
+import { done, failed, isOver, type Step, wait, type Work } from '../step.ts';
 import type { RebuildState } from './state.ts';
 
 /** Between two questions for its health while it is not ready, ms. */
@@ -27,7 +27,7 @@ export const build: Step<RebuildState> = {
     const { successor, readyBy } = work.state as { successor: string; readyBy: number };
     const reasons = await notReady(work, successor);
     if (reasons.length === 0) return done(`${successor} has its document in force and is healthy`);
-    if (work.now() < readyBy) return wait(Math.min(readyBy, work.now() + ASK_EVERY));
+    if (!isOver(work, readyBy)) return wait(work.now() + ASK_EVERY);
     return failed({
       pointer: '',
       code: 'standby-not-ready',

@@ -1,7 +1,10 @@
 import { activeOf } from '../../store/standby.ts';
 import { hostReport } from '../replace/reports.ts';
-import { done, failed, type Step, wait } from '../step.ts';
+import { done, failed, isOver, type Step, wait } from '../step.ts';
 import type { RebuildState } from './state.ts';
+
+/** Between two looks while its host may not have reported again yet, ms. */
+const ASK_AGAIN = 1000;
 
 /** The new standby knows every connection of the active router, whichever that is by now; its host says so. */
 export const sync: Step<RebuildState> = {
@@ -19,7 +22,7 @@ export const sync: Step<RebuildState> = {
     if (pair?.state === 'synced' && pair.router === active?.id)
       return done(`${successor} knows the connections of ${active.id}, and follows them`);
     const { syncedBy } = work.state as { syncedBy: number };
-    if (work.now() < syncedBy) return wait(syncedBy);
+    if (!isOver(work, syncedBy)) return wait(Math.max(syncedBy, work.now() + ASK_AGAIN));
     const why =
       pair === undefined
         ? 'its host does not say how far it is'

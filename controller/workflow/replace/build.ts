@@ -3,7 +3,7 @@ import { AgentError } from '../../deliver/agent-error.ts';
 import { notReported, unhealthy } from '../../model/readiness.ts';
 import { addSuccessor, removeRouter } from '../../store/router-chain.ts';
 import { findRow, getRow } from '../../store/rows.ts';
-import { done, failed, type Outcome, type Step, wait, type Work } from '../step.ts';
+import { done, failed, isOver, type Outcome, type Step, wait, type Work } from '../step.ts';
 import { hostHas, hostReport, routerReport } from './reports.ts';
 import { retire } from './retirement.ts';
 import type { ReplaceState } from './state.ts';
@@ -38,7 +38,7 @@ export const build: Step<ReplaceState> = {
         `${successor} is ready after ${work.now() - (record?.startedAt ?? 0)} ms: ${verdict.passed} health checks passed`,
       );
     }
-    if (work.now() < readyBy) return wait(Math.min(readyBy, work.now() + ASK_EVERY));
+    if (!isOver(work, readyBy)) return wait(work.now() + ASK_EVERY);
     return failed(notReady(successor, work.state, verdict.reasons));
   },
 

@@ -1,8 +1,9 @@
 import type { Condition, Problem } from 'documents';
+import { AgentError } from '../../deliver/agent-error.ts';
 import { applyFailure } from '../../deliver/apply-failure.ts';
 import { setNeighbours } from '../../store/router-chain.ts';
 import { getRow, updateRow } from '../../store/rows.ts';
-import { done, failed, type Outcome, type Step, wait, type Work } from '../step.ts';
+import { done, failed, isOver, type Outcome, RESUMED, type Step, wait, type Work } from '../step.ts';
 import { answers } from './daemon.ts';
 import { release } from './release.ts';
 import { hasApplied, type RouterReport, routerReport } from './reports.ts';
@@ -17,6 +18,8 @@ const HAND_BACK = 15_000;
 /** How long the old router may take until it is asked whether its daemon is alive, and until it is given up, ms. */
 const ASK_AFTER = 5000;
 const DRAIN_WITHIN = 60_000;
+/** Between two looks while a host may not have reported again yet, ms. */
+const ASK_AGAIN = 1000;
 
 /**
  * The hand-over: the old router's document gets its successor as neighbour, and from the moment that is in force (one
@@ -62,11 +65,16 @@ export const drain: Step<ReplaceState> = {
 const overdue = async (work: Work<ReplaceState>): Promise<Outcome> => {
   const begun = work.state.steps.findLast(({ name }) => name === 'drain')?.startedAt ?? work.now();
   if (work.now() < begun + ASK_AFTER) return wait(begun + ASK_AFTER);
-  if (work.now() >= begun + DRAIN_WITHIN) await beginRescue(work, 'it did not hand over in time');
-  else {
+  try {
     const outcome = await rescueIfDead(work);
     if (outcome !== null) return outcome;
+  } catch (error) {
+    // It may have handed over long ago, and its host had nobody to tell.
+    if (error instanceof AgentError) work.scratch.set(RESUMED, work.now());
+    throw error;
   }
+  if (work.state.rescue === null && isOver(work, begun + DRAIN_WITHIN))
+    await beginRescue(work, 'it did not hand over in time');
   return wait(work.state.rescue === null ? work.now() + ASK_AFTER : work.now());
 };
 
@@ -123,7 +131,8 @@ const goOn = async (work: Work<ReplaceState>, successor: string): Promise<Outcom
   if (await hasApplied(work.db, successor, generation))
     return done(`${successor} hands what is new back to ${router}`);
   const handedBackAt = work.state.handBack?.since ?? since;
-  if (work.now() < handedBackAt + HAND_BACK) return wait(handedBackAt + HAND_BACK);
+  if (!isOver(work, handedBackAt + HAND_BACK))
+    return wait(Math.max(handedBackAt + HAND_BACK, work.now() + ASK_AGAIN));
   await work.change(async (trx, state) => {
     const alone = await setNeighbours(trx, router, { older: null });
     await updateRow(trx, 'router', successor, { role: 'successor' });

@@ -119,6 +119,8 @@ const copyLate = async (work: Work<ReplaceState>, router: string, next: string |
       await work.tell(trx, `retire: ${left}, ${until}`);
     }
     await work.release(trx);
+    // After a failover it is copied once more, which may be amid a change of the chain.
+    if (state.holdsChain) await changeWorkflow(trx, work.row.id, { claim: chainClaim(state.network) });
   });
 };
 

@@ -11,6 +11,7 @@ import { abortRebuild } from '../rebuild-standby/abort.ts';
 import { beginRebuild, rebuildClaim } from '../rebuild-standby/begin.ts';
 import { abortReplacement } from '../replace/abort.ts';
 import { beginReplacement, replaceClaim } from '../replace/begin.ts';
+import { chainClaim } from '../replace/chain-claim.ts';
 
 export interface Begun {
   readonly workflow: WorkflowRow;
@@ -88,8 +89,10 @@ export const childState = async (db: Db, id: string): Promise<ChildState> => {
   if (row === undefined)
     return { kind: 'undone', code: 'workflow-gone', message: `There is no workflow ${id}` };
   const { successor = null } = JSON.parse(row.state) as { successor?: string | null };
-  // A claim is given up when the next workflow of its kind may begin: a replaced router may drain for long after that.
-  if (row.status === 'succeeded' || (row.status === 'running' && row.claim === null))
+  // A claim is given up when the next workflow of its kind may begin: a replaced router may drain for long after that,
+  // and has the chain for itself while it leaves.
+  const released = row.claim === null || row.claim === chainClaim(row.subject);
+  if (row.status === 'succeeded' || (row.status === 'running' && released))
     return { kind: 'done', successor };
   if (row.status === 'running' || row.status === 'aborting') return { kind: 'open' };
   const problem =

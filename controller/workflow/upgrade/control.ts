@@ -40,14 +40,14 @@ export const pauseRun = async (trx: Trx, run: RunRow): Promise<void> => {
  * that ends with it. @throws {Refusal} 409 when it is neither.
  */
 export const resumeRun = async (trx: Trx, run: RunRow): Promise<string> => {
-  const workflow = await getRow(trx, 'workflow', run.workflow_id);
-  if (run.status === 'running') return workflow.operation_id;
-  if (run.status !== 'paused' && run.status !== 'halted')
+  if (run.status !== 'running' && run.status !== 'paused' && run.status !== 'halted')
     throw refuse(
       'not-held',
       `The run ${run.id} is ${run.status}`,
       'Only a run that is paused or halted can go on.',
     );
+  const workflow = await getRow(trx, 'workflow', run.workflow_id);
+  if (run.status === 'running') return workflow.operation_id;
   await changeRun(trx, run.id, 'running', null);
   // Its first operation ended when it halted.
   const operation =
@@ -73,9 +73,9 @@ export const resumeRun = async (trx: Trx, run: RunRow): Promise<string> => {
  * left. @throws {Refusal} 409 when it has ended.
  */
 export const abortRun = async (trx: Trx, run: RunRow): Promise<string> => {
-  const workflow = await getRow(trx, 'workflow', run.workflow_id);
-  if (workflow.status === 'aborting') return workflow.operation_id;
-  if (workflow.status !== 'running' || run.ended_at !== null)
+  const workflow = run.ended_at === null ? await getRow(trx, 'workflow', run.workflow_id) : null;
+  if (workflow?.status === 'aborting') return workflow.operation_id;
+  if (workflow?.status !== 'running')
     throw refuse(
       'not-abortable',
       `The run ${run.id} has ended: it ${run.status}`,

@@ -69,8 +69,9 @@ export class SupervisedProcess {
   start(options: { readonly fresh: boolean } = { fresh: false }): void {
     if (this.#released || this.#identity !== null) return;
     clearTimeout(this.#timer);
-    const running = this.#find(options.fresh);
+    let running: ProcessIdentity | null = null;
     try {
+      running = this.#find(options.fresh);
       this.#identity = running ?? this.#spawn();
     } catch (error) {
       this.#listener.failed(`${this.#program.name} does not start: ${(error as Error).message}`);
