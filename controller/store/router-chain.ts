@@ -4,8 +4,8 @@
  */
 import { touchHandover } from '../plan/touched.ts';
 import { defaultBundle } from './router-bundles.ts';
-import { insertRouterPorts } from './router-ports.ts';
-import { deleteRow, getRow, insertRow, updateRow } from './rows.ts';
+import { addRouterBeside } from './router-beside.ts';
+import { deleteRow, getRow, updateRow } from './rows.ts';
 import { followActive } from './standby.ts';
 import { touchHost, touchRouter } from './touch.ts';
 import { pendingOf, type Trx } from './transaction.ts';
@@ -74,38 +74,12 @@ export const addSuccessor = async (
   bundle: string | null = null,
 ): Promise<string> => {
   const old = await getRow(trx, 'router', oldId);
-  const network = await getRow(trx, 'network', old.network_id);
-  const offering = await getRow(trx, 'network_offering', network.offering_id);
-  const newest = await trx
-    .selectFrom('router')
-    .select((eb) => eb.fn.max('ordinal').as('ordinal'))
-    .where('network_id', '=', network.id)
-    .executeTakeFirstOrThrow();
-  const router = await insertRow(trx, 'router', 'rtr', {
-    network_id: network.id,
-    host_id: old.host_id,
-    // Rules say with one number from which generation on they are in force, whichever router is active.
-    generation: old.generation,
-    parity: old.parity === 0 ? 1 : 0,
-    ordinal: (newest.ordinal ?? 0) + 1,
+  return addRouterBeside(trx, old, {
     role: 'successor',
+    parity: old.parity === 0 ? 1 : 0,
     older_id: old.id,
-    newer_id: null,
     bundle_id: bundle ?? (await defaultBundle(trx)),
-    memory: offering.router_memory,
   });
-  await trx
-    .insertInto('router_change')
-    .values({ router_id: router.id, generation: router.generation, collection: '*', item_id: '*' })
-    .execute();
-  pendingOf(trx).routers.set(router.id, {
-    generation: router.generation,
-    host: old.host_id,
-    items: new Map(),
-  });
-  await insertRouterPorts(trx, network, JSON.parse(offering.services) as string[], router.id);
-  await touchHost(trx, old.host_id);
-  return router.id;
 };
 
 /** Makes another router the active one: the frames for the network's MACs go to it once its host has the generation returned. */

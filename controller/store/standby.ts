@@ -2,23 +2,14 @@
 import type { Selectable } from 'kysely';
 import { derivedId } from '../plan/ids.ts';
 import { touchHandover } from '../plan/touched.ts';
-import { insertRouterPorts } from './router-ports.ts';
 import type { WaitsFor } from './operations.ts';
-import { deleteRow, getRow, insertRow, updateRow } from './rows.ts';
+import { addRouterBeside, nextOrdinal } from './router-beside.ts';
+import { deleteRow, getRow, updateRow } from './rows.ts';
 import type { RouterTable } from './schema.ts';
 import { touchHost, touchRouter } from './touch.ts';
 import { type Db, pendingOf, type Trx } from './transaction.ts';
 
 type Router = Selectable<RouterTable>;
-
-const nextOrdinal = async (trx: Trx, networkId: string): Promise<number> => {
-  const { ordinal } = await trx
-    .selectFrom('router')
-    .select((eb) => eb.fn.max('ordinal').as('ordinal'))
-    .where('network_id', '=', networkId)
-    .executeTakeFirstOrThrow();
-  return (ordinal ?? 0) + 1;
-};
 
 /** The network's active router, undefined while it has none. */
 export const activeOf = (db: Db, networkId: string): Promise<Router | undefined> =>
@@ -47,33 +38,8 @@ export const standbysOf = (db: Db, networkId: string): Promise<Router[]> =>
 export const addStandby = async (trx: Trx, networkId: string): Promise<string> => {
   const active = await activeOf(trx, networkId);
   if (active === undefined) throw new TypeError(`${networkId} has no router to stand by for`);
-  const network = await getRow(trx, 'network', networkId);
-  const offering = await getRow(trx, 'network_offering', network.offering_id);
-  const router = await insertRow(trx, 'router', 'rtr', {
-    network_id: networkId,
-    host_id: active.host_id,
-    // Rules say with one number from which generation on they are in force, whichever router is active.
-    generation: active.generation,
-    parity: active.parity,
-    ordinal: await nextOrdinal(trx, networkId),
-    role: 'standby',
-    older_id: null,
-    newer_id: null,
-    bundle_id: active.bundle_id,
-    memory: offering.router_memory,
-  });
-  await trx
-    .insertInto('router_change')
-    .values({ router_id: router.id, generation: router.generation, collection: '*', item_id: '*' })
-    .execute();
-  pendingOf(trx).routers.set(router.id, {
-    generation: router.generation,
-    host: active.host_id,
-    items: new Map(),
-  });
-  await insertRouterPorts(trx, network, JSON.parse(offering.services) as string[], router.id);
-  await touchHost(trx, active.host_id);
-  return router.id;
+  const { parity, bundle_id } = active;
+  return addRouterBeside(trx, active, { role: 'standby', parity, older_id: null, bundle_id });
 };
 
 /** Takes all standbys of a network away. Returns what their hosts have to report; nothing when there is none. */

@@ -1,14 +1,8 @@
-import type { Problem } from 'documents';
-import { Refusal } from '../../model/refusal.ts';
-import { advanceOperation, startOperation } from '../../store/operations.ts';
 import type { Trx } from '../../store/transaction.ts';
 import { changeWorkflow, claimant, type WorkflowRow } from '../../store/workflows.ts';
-import { ABORTED } from '../engine.ts';
+import { notAbortable, takeBack } from '../take-back.ts';
 import { replaceClaim } from './begin.ts';
 import type { ReplaceState } from './state.ts';
-
-const refuse = (message: string, hint: string): Refusal =>
-  new Refusal(409, 'conflict', message, [{ pointer: '', code: 'not-abortable', message, hint }]);
 
 /**
  * Has a replacement taken back, from any step. Returns the operation that ends when the old router serves again.
@@ -18,56 +12,34 @@ export const abortReplacement = async (trx: Trx, row: WorkflowRow): Promise<stri
   const state = JSON.parse(row.state) as ReplaceState;
   if (row.status === 'aborting') return row.operation_id;
   if (row.status !== 'running')
-    throw refuse(
+    throw notAbortable(
       `The workflow ${row.id} has ended: it ${row.status}`,
       'Replace the router that serves now, if it is not to stay.',
     );
   if (state.rescue !== null)
-    throw refuse(
+    throw notAbortable(
       `The router ${state.router} is replaced without its help: ${state.rescue}`,
       `Let it go on: there is nothing to go back to. "selvage workflow show ${row.id}" says how far it is.`,
     );
   if (state.retirement !== null && (state.release !== null || state.retirement.removal !== null))
-    throw refuse(
+    throw notAbortable(
       `The router ${state.router} is being taken away already`,
       `Replace ${state.successor} instead: that builds a fresh router, without losing a packet.`,
     );
   const claim = replaceClaim(state.network);
   if (state.drain !== null) await checkAlone(trx, row, state);
   if (row.claim === null) await changeWorkflow(trx, row.id, { claim });
-  const problem: Problem = {
-    pointer: '',
-    code: ABORTED,
-    message: 'It was aborted on request',
-    hint: `${state.router} serves as before.`,
-  };
-  await advanceOperation(trx, row.operation_id, { state: 'failed', message: problem.message, problem });
-  const operation = (await startOperation(trx, {
-    account: row.account_id,
-    type: `${row.type}-abort`,
-    resource: row.id,
-    waitsFor: [{ workflow: row.id }],
+  return takeBack(trx, row, {
     message: `The replacement of ${state.router} is taken back from its step ${row.step}`,
-  })) as string;
-  await changeWorkflow(
-    trx,
-    row.id,
-    {
-      status: 'aborting',
-      operation_id: operation,
-      problem: JSON.stringify(problem),
-      next_attempt_at: null,
-    },
-    true,
-  );
-  return operation;
+    hint: `${state.router} serves as before.`,
+  });
 };
 
 /** After the hand-over the two change places in the chain, which they can only while nobody else is in it. */
 const checkAlone = async (trx: Trx, row: WorkflowRow, state: ReplaceState): Promise<void> => {
   const other = await claimant(trx, replaceClaim(state.network));
   if (other !== undefined && other.id !== row.id)
-    throw refuse(
+    throw notAbortable(
       `The successor ${state.successor} is being replaced itself, by ${other.id}`,
       `Abort ${other.id} first.`,
     );
@@ -80,7 +52,7 @@ const checkAlone = async (trx: Trx, row: WorkflowRow, state: ReplaceState): Prom
     .orderBy('ordinal')
     .execute();
   if (others.length > 0)
-    throw refuse(
+    throw notAbortable(
       `The hand-over to ${state.successor} is done, and ${others.map(({ id }) => id).join(', ')} still drains behind ${state.router}`,
       `Replace ${state.successor} instead: that builds a fresh router, without losing a packet. Or wait until ${others[0]?.id} is gone.`,
     );

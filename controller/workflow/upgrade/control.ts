@@ -1,13 +1,12 @@
 /** Pausing, going on with, and aborting a run. */
-import type { Problem } from 'documents';
 import { Refusal } from '../../model/refusal.ts';
 import { recordEvent } from '../../store/events.ts';
-import { advanceOperation, startOperation } from '../../store/operations.ts';
+import { startOperation } from '../../store/operations.ts';
 import { getRow } from '../../store/rows.ts';
 import type { Trx } from '../../store/transaction.ts';
 import { changeRun, type RunRow } from '../../store/upgrade-runs.ts';
 import { changeWorkflow } from '../../store/workflows.ts';
-import { ABORTED } from '../engine.ts';
+import { takeBack } from '../take-back.ts';
 import type { UpgradeState } from './state.ts';
 
 const refuse = (code: string, message: string, hint: string): Refusal =>
@@ -81,27 +80,12 @@ export const abortRun = async (trx: Trx, run: RunRow): Promise<string> => {
       `The run ${run.id} has ended: it ${run.status}`,
       'Nothing of it is left to end.',
     );
-  const problem: Problem = {
-    pointer: '',
-    code: ABORTED,
-    message: 'It was aborted on request',
-    hint: 'Routers that were upgraded before stay so; begin another run to bring them elsewhere.',
-  };
-  await advanceOperation(trx, workflow.operation_id, { state: 'failed', message: problem.message, problem });
-  const operation = (await startOperation(trx, {
-    account: workflow.account_id,
-    type: `${workflow.type}-abort`,
-    resource: run.id,
-    waitsFor: [{ workflow: workflow.id }],
+  const operation = await takeBack(trx, workflow, {
     message: `The run ${run.id} is ended`,
-  })) as string;
+    hint: 'Routers that were upgraded before stay so; begin another run to bring them elsewhere.',
+    resource: run.id,
+  });
   await changeRun(trx, run.id, 'aborting');
-  await changeWorkflow(
-    trx,
-    workflow.id,
-    { status: 'aborting', operation_id: operation, problem: JSON.stringify(problem), next_attempt_at: null },
-    true,
-  );
   await tell(trx, run, 'aborted');
   return operation;
 };
