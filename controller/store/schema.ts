@@ -15,6 +15,7 @@ export interface Database {
   network: NetworkTable;
   router: RouterTable;
   router_bundle: RouterBundleTable;
+  router_bundle_content: RouterBundleContentTable;
   instance: InstanceTable;
   port: PortTable;
   firewall_rule: FirewallRuleTable;
@@ -169,9 +170,14 @@ export interface RouterBundleTable extends Row {
   key_id: string;
   /** Bytes. */
   size: number;
-  content: Buffer;
   /** Exactly one bundle, once there is any, is what routers are to run. */
   is_default: Generated<0 | 1>;
+}
+
+/** The file of a bundle; in a table of its own, so that reading what there is about a bundle does not read it. */
+export interface RouterBundleContentTable {
+  bundle_id: string;
+  content: Buffer;
 }
 
 export interface InstanceTable extends Row {

@@ -155,6 +155,21 @@ export const runWithBundle = async (db: Db, bundle: string): Promise<string | un
       .executeTakeFirst()
   )?.id;
 
+/** A run that has not ended and began this workflow, to upgrade a router or to take it back, if any. */
+export const runThatBegan = async (db: Db, workflow: string): Promise<string | undefined> => {
+  const rows = await db
+    .selectFrom('upgrade_run as run')
+    .innerJoin('upgrade_run_router as row', 'row.run_id', 'run.id')
+    .select(['run.id', 'row.detail'])
+    .where('run.ended_at', 'is', null)
+    .where('row.detail', 'like', `%"id":"${workflow}"%`)
+    .execute();
+  return rows.find(({ detail }) => {
+    const { workflow: child, rollback } = JSON.parse(detail) as RunRouterDetail;
+    return (child?.id === workflow && !child.joined) || rollback?.id === workflow;
+  })?.id;
+};
+
 /** Those of these routers that a run still has to do with, and which. */
 export const routersInRuns = async (
   db: Db,

@@ -226,13 +226,13 @@ export const startWorkflows = (options: WorkflowsOptions): Workflows => {
   const settle = async (trx: Trx, row: WorkflowRow): Promise<void> => {
     const problem = row.problem === null ? null : (JSON.parse(row.problem) as Problem);
     const took = `after ${store.now() - row.created_at} ms`;
-    if (row.status === 'running' || problem?.code === ABORTED)
+    if ((row.status === 'running' && problem === null) || problem?.code === ABORTED)
       await advanceOperation(trx, row.operation_id, { state: 'succeeded', message: `done ${took}` });
     else if (problem !== null)
       await advanceOperation(trx, row.operation_id, {
         state: 'failed',
         problem,
-        message: `taken back ${took}: ${problem.message}`,
+        message: `${row.status === 'running' ? 'ended' : 'taken back'} ${took}: ${problem.message}`,
       });
   };
 
@@ -262,8 +262,13 @@ export const startWorkflows = (options: WorkflowsOptions): Workflows => {
         if (record !== undefined) note(record, row.status === 'aborting', now, outcome.message);
         if (outcome.message !== undefined) await work.tell(trx, `${step.name}: ${outcome.message}`);
         const next = type.steps[row.status === 'aborting' ? index - 1 : index + 1];
-        if (next !== undefined) await changeWorkflow(trx, row.id, { ...kept, step: next.name });
-        else await end(trx, row);
+        if (next !== undefined) {
+          await changeWorkflow(trx, row.id, { ...kept, step: next.name });
+          return;
+        }
+        const problem = outcome.problem === undefined ? row.problem : JSON.stringify(outcome.problem);
+        if (problem !== row.problem) await changeWorkflow(trx, row.id, { problem });
+        await end(trx, { ...row, problem });
       });
     } catch (error) {
       if (!(error instanceof Superseded)) throw error;
@@ -272,7 +277,8 @@ export const startWorkflows = (options: WorkflowsOptions): Workflows => {
 
   const end = async (trx: Trx, row: WorkflowRow): Promise<void> => {
     const problem = row.problem === null ? null : (JSON.parse(row.problem) as Problem);
-    const status = row.status === 'running' ? 'succeeded' : problem?.code === ABORTED ? 'aborted' : 'failed';
+    const well = row.status === 'running' && problem === null;
+    const status = well ? 'succeeded' : problem?.code === ABORTED ? 'aborted' : 'failed';
     await settle(trx, row);
     await changeWorkflow(
       trx,

@@ -32,15 +32,20 @@ export interface WorkflowState {
 
 /** How far a step got. A step is asked again from its beginning whenever there is news. */
 export type Outcome =
-  | { readonly kind: 'done'; readonly message?: string }
+  /**
+   * `problem`, from a last step: nothing is left to do and nothing is taken back, but it did not come to what was asked
+   * for. The workflow and its operation end as failed.
+   */
+  | { readonly kind: 'done'; readonly message?: string; readonly problem?: Problem }
   /** Something has to be reported first. `until` (ms since the epoch): ask again then, whatever happens. */
   | { readonly kind: 'wait'; readonly until?: number }
   /** It cannot be done: everything is taken back. */
   | { readonly kind: 'failed'; readonly problem: Problem };
 
-export const done = (message?: string): Outcome => ({
+export const done = (message?: string, problem?: Problem): Outcome => ({
   kind: 'done',
   ...(message === undefined ? {} : { message }),
+  ...(problem === undefined ? {} : { problem }),
 });
 export const wait = (until?: number): Outcome => ({
   kind: 'wait',

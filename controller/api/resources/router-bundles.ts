@@ -4,7 +4,7 @@ import { recorded } from '../../model/conditions.ts';
 import { problem } from '../../model/problem.ts';
 import { recordEvent } from '../../store/events.ts';
 import { deleteRow, insertRow } from '../../store/rows.ts';
-import { bundlesOf, setDefaultBundle } from '../../store/router-bundles.ts';
+import { bundlesOf, keepContent, setDefaultBundle } from '../../store/router-bundles.ts';
 import { runWithBundle } from '../../store/upgrade-runs.ts';
 import { workflowWith } from '../../store/workflows.ts';
 import { inUseProblems } from '../in-use.ts';
@@ -103,9 +103,9 @@ export const routerBundles: Register = (resource, _app, { trustedKeys }) => {
           checksum: bundle.checksum,
           key_id: bundle.keyId,
           size: file.length,
-          content: file,
           is_default: 0,
         });
+        await keepContent(trx, row.id, file);
         if (body.default === true || (body.default !== false && held.length === 0))
           await setDefaultBundle(trx, row.id);
         await recordEvent(trx, {

@@ -1,6 +1,10 @@
 import { type Static, Type } from 'typebox';
+import { type Caller, isAdmin } from '../../auth/caller.ts';
 import { recorded } from '../../model/conditions.ts';
+import { Refusal } from '../../model/refusal.ts';
 import { getRow } from '../../store/rows.ts';
+import type { Trx } from '../../store/transaction.ts';
+import { runThatBegan } from '../../store/upgrade-runs.ts';
 import type { WorkflowRow } from '../../store/workflows.ts';
 import { abortPatch } from '../../workflow/patch/abort.ts';
 import { abortRebuild } from '../../workflow/rebuild-standby/abort.ts';
@@ -13,7 +17,7 @@ import { Id, isoTime, numberOrNull, oneOf, Problem, ref, resourceSchema, textOrN
 
 const status = oneOf(['running', 'succeeded', 'failed', 'aborting', 'aborted'], {
   description:
-    'aborting: it is being taken back, because it was asked for or a step failed. failed: it was taken back by itself.',
+    'aborting: it is being taken back, because it was asked for or a step failed. failed: it was taken back by itself, or an upgrade run did not upgrade every router.',
 });
 
 const Workflow = resourceSchema(
@@ -153,15 +157,37 @@ export const workflows: Register = (resource) => {
       '/abort',
       { operationId: 'abortWorkflow', summary: 'Takes back' },
       null,
-      async (write, row) => ({
-        operation:
-          row.type === 'router.patch'
-            ? await abortPatch(write.trx, row)
-            : row.type === 'router.rebuild-standby'
-              ? await abortRebuild(write.trx, row)
-              : row.type === 'upgrade-run'
-                ? await abortRun(write.trx, await getRow(write.trx, 'upgrade_run', row.subject))
-                : await abortReplacement(write.trx, row),
-      }),
+      async (write, row) => {
+        await refuseOfRun(write.trx, write.caller, row);
+        return { operation: await abort(write.trx, row) };
+      },
     );
+};
+
+const abort = async (trx: Trx, row: WorkflowRow): Promise<string> => {
+  switch (row.type) {
+    case 'router.patch':
+      return abortPatch(trx, row);
+    case 'router.rebuild-standby':
+      return abortRebuild(trx, row);
+    case 'upgrade-run':
+      return abortRun(trx, await getRow(trx, 'upgrade_run', row.subject));
+    default:
+      return abortReplacement(trx, row);
+  }
+};
+
+/** A run halts when what it began is taken back: that is for whoever runs it. @throws {Refusal} 409 */
+const refuseOfRun = async (trx: Trx, caller: Caller, row: WorkflowRow): Promise<void> => {
+  const run = isAdmin(caller) ? undefined : await runThatBegan(trx, row.id);
+  if (run === undefined) return;
+  const message = `The workflow ${row.id} is part of the upgrade run ${run}`;
+  throw new Refusal(409, 'conflict', message, [
+    {
+      pointer: '',
+      code: 'part-of-run',
+      message,
+      hint: `Ask the operator to pause or abort ${run}: only an administrator may take it back.`,
+    },
+  ]);
 };

@@ -11,7 +11,6 @@ const up = async (db: Kysely<unknown>): Promise<void> => {
     .addColumn('checksum', 'text', (column) => column.notNull().unique())
     .addColumn('key_id', 'text', (column) => column.notNull())
     .addColumn('size', 'integer', (column) => column.notNull())
-    .addColumn('content', 'blob', (column) => column.notNull())
     .addColumn('is_default', 'integer', (column) => column.notNull().defaultTo(0))
     .execute();
   await db.schema
@@ -20,6 +19,14 @@ const up = async (db: Kysely<unknown>): Promise<void> => {
     .column('is_default')
     .unique()
     .where(sql.ref('is_default'), '=', sql.lit(1))
+    .execute();
+  // Apart: whoever reads a bundle's row does not want its megabytes.
+  await db.schema
+    .createTable('router_bundle_content')
+    .addColumn('bundle_id', 'text', (column) =>
+      column.primaryKey().notNull().references('router_bundle.id').onDelete('cascade'),
+    )
+    .addColumn('content', 'blob', (column) => column.notNull())
     .execute();
 
   for (const neighbour of ['heard_older_id', 'heard_newer_id'])

@@ -3,6 +3,7 @@ import type { ControllerFrame, HostDocument, RouterDocument } from 'documents';
 import { ControllerClient, ControllerError } from '../../../host/channel/controller.ts';
 import { Doorbell } from '../../../host/channel/doorbell.ts';
 import { answerRequest } from '../../../host/channel/requests.ts';
+import { keepContent } from '../../store/router-bundles.ts';
 import { addFirewallRule, eventually, hostStatus, ids, openRig, routerStatus } from './rig.ts';
 
 /** The host agent's own client against our routes: both sides of docs/contracts.md. */
@@ -30,9 +31,9 @@ test("the host agent's client gets and gives everything", async (t) => {
       checksum,
       key_id: '0'.repeat(16),
       size: content.length,
-      content,
     })
     .execute();
+  await store.transaction((trx) => keepContent(trx, 'bdl-000000000001', content));
   t.deepEqual(await client.bundle(checksum), content);
   await t.throwsAsync(client.bundle('d'.repeat(64)), { instanceOf: ControllerError });
   await client.putStatus(hostStatus());

@@ -265,7 +265,11 @@ export const fakeHost = async (
     (document?.standbys ?? []).map(({ router, standby }) => ({
       router,
       standby,
-      state: applied.has(router) && applied.has(standby) ? fake.standbys : ('syncing' as const),
+      state: fake.hung.has(router)
+        ? ('broken' as const)
+        : applied.has(router) && applied.has(standby)
+          ? fake.standbys
+          : ('syncing' as const),
       message: '',
       since: 1,
     }));

@@ -163,7 +163,7 @@ const scene = async (t: ExecutionContext) => {
   const workflow = async (id: string) =>
     (await call('GET', `/v1/workflows/${id}`)).body as unknown as Workflow;
   const begin = async (body: object = {}): Promise<Workflow> => {
-    const answer = await call('POST', `/v1/routers/${router}/patch`, body);
+    const answer = await h.admin('POST', `/v1/routers/${router}/patch`, body);
     t.is(answer.status, 200, answer.text);
     const found = await call('GET', `/v1/workflows?operation=${String(answer.body['operation'])}`);
     return found.body.items?.[0] as unknown as Workflow;
@@ -353,10 +353,14 @@ test.serial('the same patch is joined; what cannot be is refused with a remedy',
   s.host.stopsBefore = 'switch';
   const { id } = await s.begin();
   t.is((await s.begin()).id, id);
-  const refusal = async (body: object) => {
-    const answer = await s.call('POST', `/v1/routers/${s.router}/patch`, body);
+  const refusal = async (body: object, call = s.h.admin) => {
+    const answer = await call('POST', `/v1/routers/${s.router}/patch`, body);
     return [answer.status, answer.body.problems?.[0]?.code];
   };
+  const own = await s.call('POST', `/v1/routers/${s.router}/patch`, { bundle: s.bundles[1] });
+  t.is(own.status, 200, 'an account may name the default');
+  for (const bundle of [s.bundles[0], 'bdl-000000000000'])
+    t.deepEqual(await refusal({ bundle }, s.call), [403, 'admin-only'], 'and no other');
   t.deepEqual(await refusal({ bundle: s.bundles[0] }), [409, 'being-patched']);
   t.deepEqual(await refusal({ bundle: 'bdl-000000000000' }), [404, 'not-found']);
   const used = await s.h.admin('DELETE', `/v1/router-bundles/${s.bundles[0]}`);

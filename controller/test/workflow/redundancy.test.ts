@@ -119,9 +119,31 @@ const settled = async (t: ExecutionContext, s: Scene, active: string): Promise<s
   );
   const rows = await s.h.store.db
     .selectFrom('router')
-    .select(['id', 'role', 'parity', 'older_id', 'newer_id', 'heard_older_id', 'heard_newer_id'])
+    .select([
+      'id',
+      'generation',
+      'role',
+      'parity',
+      'older_id',
+      'newer_id',
+      'heard_older_id',
+      'heard_newer_id',
+    ])
     .orderBy('role')
     .execute();
+  // The network is redundant also while what was asked for a moment ago is on its way to each of the two.
+  const { generation } = await s.h.store.db
+    .selectFrom('host')
+    .select('generation')
+    .where('id', '=', s.fake.host)
+    .executeTakeFirstOrThrow();
+  await until(
+    () => [s.fake.document(), ...rows.map(({ id }) => s.fake.routerDocument(id))],
+    (documents) =>
+      [generation, ...rows.map((row) => row.generation)].every(
+        (wanted, index) => (documents[index]?.generation ?? 0) >= wanted,
+      ),
+  );
   t.deepEqual(
     rows.map(({ role }) => role),
     ['active', 'standby'],
@@ -391,6 +413,30 @@ test.serial(
     t.notDeepEqual(s.fake.routerDocument(String(standby))?.sourceNats[0]?.ports, ports);
   },
 );
+
+for (const step of ['precopy', 'drain'] as const)
+  test.serial(
+    `a router's daemon dies before ${step}: the successor gets what its standby knows`,
+    async (t) => {
+      const s = await scene(t);
+      const { router, standby } = await s.pair();
+      if (step === 'drain') await holdAt(s, 'drain');
+      s.fake.hung.set(router, false);
+      // What ended in it is lost.
+      s.fake.mayLose = true;
+      s.fake.copies.length = 0;
+      s.fake.paused = false;
+      await s.fake.sync();
+      if (step === 'precopy') await s.call('POST', `/v1/routers/${router}/replace`, {});
+      const done = (await quiet(s)).find(({ type }) => type === 'router.replace');
+      t.is(done?.status, 'succeeded', JSON.stringify(done));
+      t.deepEqual([...new Set(s.fake.copies)], [`${standby}>${done?.successor}`]);
+      const told = JSON.stringify((await s.call('GET', `/v1/operations/${done?.operation}`)).body['steps']);
+      t.regex(told, new RegExp(`goes on as far as its standby ${standby} knows`));
+      if (step === 'precopy') t.regex(told, new RegExp(`carried over.*from the standby ${standby}`));
+      t.is(await settled(t, s, String(done?.successor)), standby);
+    },
+  );
 
 test.serial('a standby is replaced: the old one goes when the new one is synced', async (t) => {
   const s = await scene(t);

@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from 'ava';
 import { sealBundle } from 'signed-bundle';
-import { Agent, type Harness, harness, seedNetwork, seedZone } from '../harness.ts';
+import { Agent, type Calls, type Harness, harness, seedNetwork, seedZone } from '../harness.ts';
 import { violations } from '../invariants.ts';
 import { type FakeHost, fakeHost, reading } from './fake-host.ts';
 
@@ -57,6 +57,8 @@ const until = async <Value>(
 
 interface Scene {
   readonly h: Harness;
+  /** Of the account that owns the networks. */
+  readonly call: Calls;
   readonly fakes: FakeHost[];
   readonly networks: string[];
   readonly old: { id: string; checksum: string };
@@ -67,8 +69,8 @@ interface Scene {
   readonly bundles: () => Promise<(string | null)[]>;
 }
 
-/** Networks over two hosts, whose routers run the bundle 1.0. Time goes fifteen times as fast as it does. */
-const scene = async (t: ExecutionContext, count = 3): Promise<Scene> => {
+/** Networks over two hosts, whose routers run the bundle 1.0, or what their hosts came with. Time goes fifteen times as fast as it does. */
+const scene = async (t: ExecutionContext, count = 3, bundled = true): Promise<Scene> => {
   const h = await harness(t);
   const upload = async (version: string, given: object = {}) => {
     const content = sealBundle(Buffer.from(`console.log(${JSON.stringify(version)});\n`), {
@@ -82,7 +84,7 @@ const scene = async (t: ExecutionContext, count = 3): Promise<Scene> => {
     t.is(answer.status, 201, answer.text);
     return { id: String(answer.body['id']), checksum: String(answer.body['checksum']) };
   };
-  const old = await upload('1.0');
+  const old = bundled ? await upload('1.0') : { id: '', checksum: '' };
   const { zone, agent } = await seedZone(h);
   const second = await h.admin('POST', '/v1/hosts', { zone, name: 'h2' });
   const other = new Agent(h, String(second.body['id']), String(second.body['token']));
@@ -105,6 +107,7 @@ const scene = async (t: ExecutionContext, count = 3): Promise<Scene> => {
   const show = async (id: string) => (await h.admin('GET', `/v1/upgrade-runs/${id}`)).body as unknown as Run;
   return {
     h,
+    call,
     fakes,
     networks,
     old,
@@ -272,9 +275,14 @@ test.serial(
     );
     // Whoever knows better goes on: the others are well.
     for (const fake of s.fakes) fake.measure = () => reading();
-    t.is(await s.act(id, 'resume'), 200);
+    const resumed = await s.h.admin('POST', `/v1/upgrade-runs/${id}/resume`);
+    t.is(resumed.status, 200, resumed.text);
     const ended = await comesTo(s, id, 'failed', 'succeeded');
     t.is(ended.status, 'failed', 'not every router is upgraded');
+    const second = (await s.h.admin('GET', `/v1/operations/${resumed.body['operation']}?wait=5s`)).body;
+    t.is(second['state'], 'failed', 'whoever waits for it sees that');
+    t.is((second['problem'] as { code: string }).code, 'not-all-upgraded');
+    t.is((await s.h.admin('GET', `/v1/workflows/${ended.workflow}`)).body['status'], 'failed');
     t.deepEqual(
       ended.routers.map(({ state }) => state),
       ['rolled-back', 'passed', 'passed'],
@@ -335,6 +343,25 @@ test.serial(
   },
 );
 
+test.serial(
+  'what ran a program that was never uploaded is not taken back to the one that failed',
+  async (t) => {
+    const s = await scene(t, 1, false);
+    const bad = await s.upload('2.0', { default: true });
+    for (const fake of s.fakes) fake.measure = ({ bundle }) => reading(bundle === bad.checksum ? 1 : 0);
+    const { id } = await s.create({ method: 'replace' });
+    const { routers, status } = await until(
+      () => s.show(id),
+      (run) => ['rolled-back', 'failed'].includes(run.routers[0]?.state ?? ''),
+    );
+    t.is(status, 'halted');
+    t.like(routers[0], { state: 'failed', rollback: null, problem: { code: 'no-bundle' } });
+    t.is((await s.h.admin('GET', '/v1/workflows?type=router.replace')).body.items?.length, 1);
+    t.is(await s.act(id, 'abort'), 200);
+    await comesTo(s, id, 'aborted');
+  },
+);
+
 test.serial('paused, no further router is begun; aborted, what is at work is taken back', async (t) => {
   const s = await scene(t, 4);
   await s.upload('2.0', { default: true });
@@ -367,6 +394,11 @@ test.serial('paused, no further router is begun; aborted, what is at work is tak
     () => s.show(id),
     ({ routers }) => routers[1]?.state === 'working',
   );
+  // Whose network it is may not end what the operator began.
+  const theirs = await s.call('POST', `/v1/workflows/${caught.routers[1]?.workflow}/abort`);
+  t.is(theirs.status, 409, theirs.text);
+  t.is(theirs.body.problems?.[0]?.code, 'part-of-run');
+  t.true(theirs.text.includes(id), 'which run');
   t.is(await s.act(id, 'abort'), 200);
   t.is((await s.show(id)).status, 'aborting');
   await until(
@@ -399,6 +431,8 @@ test.serial('what somebody else began is joined, waited for, and judged', async 
   );
   const [workflow] = (await s.h.admin('GET', '/v1/workflows?type=router.replace')).body.items ?? [];
   t.is(joined.routers.find(({ router }) => router === items[0]?.['id'])?.workflow, String(workflow?.['id']));
+  const mayAbort = await s.call('POST', `/v1/workflows/${String(workflow?.['id'])}/abort?dryRun=plan`);
+  t.is(mayAbort.status, 200, 'what was joined stays its owner’s');
   for (const fake of s.fakes) fake.copiesRefused = false;
   const done = await comesTo(s, id, 'succeeded', 'failed', 'halted');
   t.is(done.status, 'succeeded', JSON.stringify(done.problem));
@@ -471,6 +505,17 @@ test.serial('of a redundant pair never both are at work, whatever the limits say
       Array(4).fill('2.0'),
     );
   }
+  // A standby that is built anew is like the router it stands by for, whatever is the default by now.
+  await s.upload('3.0', { default: true });
+  const [standby] = (await s.h.admin('GET', '/v1/routers?role=standby')).body.items ?? [];
+  const rebuilt = await s.h.admin('POST', `/v1/routers/${standby?.['id']}/replace?wait=20s`, {});
+  t.is(rebuilt.status, 200, rebuilt.text);
+  const standbys = (await s.h.admin('GET', '/v1/routers?role=standby')).body.items ?? [];
+  t.false(standbys.some((router) => router['id'] === standby?.['id']));
+  t.deepEqual(
+    standbys.map(({ wantedBundle }) => (wantedBundle as { version: string }).version),
+    ['2.0', '2.0'],
+  );
 });
 
 test.serial('without probes health checks judge alone; without answers nothing is called well', async (t) => {

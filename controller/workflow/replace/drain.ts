@@ -7,7 +7,7 @@ import { done, failed, isOver, type Outcome, RESUMED, type Step, wait, type Work
 import { answers } from './daemon.ts';
 import { release } from './release.ts';
 import { hasApplied, type RouterReport, routerReport } from './reports.ts';
-import { beginRescue, forwardIfDead, rescueIfDead } from './rescue.ts';
+import { beginRescue, copyFromStandby, forwardIfDead, rescueIfDead } from './rescue.ts';
 import { type ReplaceState, successorOf } from './state.ts';
 
 /** Why a hand-over is taken back when the old router could not do it. */
@@ -81,6 +81,8 @@ const overdue = async (work: Work<ReplaceState>): Promise<Outcome> => {
 /** The successor no longer asks the old router, which cannot hand over; nor do those before it send to it. */
 const leftOut = async (work: Work<ReplaceState>, successor: string): Promise<Outcome> => {
   const { router } = work.state;
+  // Begun here the rescue has what the old router told before, and its standby may know of more.
+  if (work.state.release === null) await copyFromStandby(work);
   const outcome = await release(work, { router, newer: successor }, 'down');
   return outcome.kind === 'done' ? done(`${successor} goes on without ${router}`) : outcome;
 };

@@ -1,14 +1,20 @@
 /**
  * Replacing a router whose daemon is dead: nothing can be copied from it, and it cannot hand over. It is left out of the
- * chain, the successor takes the frames at once, and it goes. What ended in it is lost.
+ * chain, the successor takes the frames at once, and it goes. What ended in it is lost; what it translated is, too, unless a
+ * standby followed it, which is copied from in its place.
  */
 import type { Problem } from 'documents';
+import { AgentError } from '../../deliver/agent-error.ts';
 import { advanceOperation } from '../../store/operations.ts';
 import { setNeighbours } from '../../store/router-chain.ts';
+import { standbysOf } from '../../store/standby.ts';
+import type { Db } from '../../store/transaction.ts';
 import { changeWorkflow } from '../../store/workflows.ts';
 import { type Outcome, wait, type Work } from '../step.ts';
+import { copyState, describeCopied } from './copy-state.ts';
 import { daemonState } from './daemon.ts';
-import type { ReplaceState } from './state.ts';
+import { hostReport } from './reports.ts';
+import { type ReplaceState, successorOf } from './state.ts';
 
 const ASK_AGAIN = 500;
 
@@ -16,11 +22,46 @@ const ASK_AGAIN = 500;
 export const beginRescue = (work: Work<ReplaceState>, why: string): Promise<void> =>
   work.change(async (trx, state) => {
     state.rescue = why;
-    await work.tell(
-      trx,
-      `${state.router} is replaced without its help: ${why}. What ends in it or was translated by it is lost`,
-    );
+    const standby = await followerOf(trx, state);
+    const loss =
+      standby === undefined
+        ? 'What ends in it or was translated by it is lost'
+        : `What ends in it is lost; what it translates goes on as far as its standby ${standby} knows of it`;
+    await work.tell(trx, `${state.router} is replaced without its help: ${why}. ${loss}`);
   });
+
+/**
+ * The standby that followed the old router. With that one's daemon dead it may not be called synced any more, but it keeps
+ * what it was told; one that was told nothing yet has nothing to copy.
+ */
+const followerOf = async (
+  db: Db,
+  { host, network, router }: Pick<ReplaceState, 'host' | 'network' | 'router'>,
+): Promise<string | undefined> => {
+  const pairs = (await hostReport(db, host))?.standbys?.filter((pair) => pair.router === router) ?? [];
+  const present = new Set((await standbysOf(db, network)).map(({ id }) => id));
+  const followers = pairs.filter(({ standby }) => present.has(standby));
+  return (followers.find(({ state }) => state === 'synced') ?? followers[0])?.standby;
+};
+
+/**
+ * Gives the successor what the old router's standby knows. Returns what came of it, for people; null when there is no
+ * standby or nothing could be copied: a rescue does not wait for it. @throws {AgentError} `HOST_NOT_CONNECTED`
+ */
+export const copyFromStandby = async (work: Work<ReplaceState>): Promise<string | null> => {
+  const standby = await followerOf(work.db, work.state);
+  if (standby === undefined) return null;
+  try {
+    const copied = await copyState(work.link, work.state.host, standby, successorOf(work.state));
+    await work.change(async (_trx, state) => {
+      state.copied = copied;
+    });
+    return `${describeCopied(copied)}, from the standby ${standby}`;
+  } catch (error) {
+    if (!(error instanceof AgentError) || error.code === 'HOST_NOT_CONNECTED') throw error;
+    return null;
+  }
+};
 
 /** Asks whether the old router's daemon lives. Null: go on, with `rescue` set if it is dead. */
 export const rescueIfDead = async (work: Work<ReplaceState>): Promise<Outcome | null> => {

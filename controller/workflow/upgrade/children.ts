@@ -47,16 +47,8 @@ const begin = async (
   bundle: string | null,
 ): Promise<WorkflowRow> => {
   if (method === 'patch') {
-    if (bundle !== null) return beginPatch(trx, { router: router.router, bundle });
-    const message = `It is not known what ${router.router} ran before as a bundle`;
-    throw new Refusal(409, 'conflict', message, [
-      {
-        pointer: '',
-        code: 'no-bundle',
-        message,
-        hint: `Patch it to one that is: selvage router patch ${router.router} --bundle ID.`,
-      },
-    ]);
+    if (bundle === null) throw noBundle(router.router);
+    return beginPatch(trx, { router: router.router, bundle });
   }
   if (router.role === 'standby')
     return beginRebuild(trx, {
@@ -66,6 +58,15 @@ const begin = async (
       reason: 'an upgrade run renews it',
     });
   return beginReplacement(trx, { router: router.router, drainDeadline, readyWithin, bundle });
+};
+
+export const NO_BUNDLE = 'no-bundle';
+
+/** What a router ran before was never uploaded, so nothing can be told to bring it back to that. */
+export const noBundle = (router: string): Refusal => {
+  const message = `It is not known what ${router} ran before as a bundle`;
+  const hint = `Patch it to one that is: selvage router patch ${router} --bundle ID.`;
+  return new Refusal(409, 'conflict', message, [{ pointer: '', code: NO_BUNDLE, message, hint }]);
 };
 
 /** Has a workflow taken back. @throws {Refusal} when it is too late for that. */

@@ -1,5 +1,5 @@
 /** The probes of a run: there before the first router, gone after the last. */
-import type { ProbeReading } from 'documents';
+import type { Problem, ProbeReading } from 'documents';
 import { AgentError } from '../../deliver/agent-error.ts';
 import { placeProbes, removeProbes } from '../../probes/run-probes.ts';
 import { findRow, getRow } from '../../store/rows.ts';
@@ -88,10 +88,19 @@ export const clearUp: Step<UpgradeState> = {
     return work.change(async (trx, state) => {
       const rows = await runRouters(trx, [state.run]);
       const failed = rows.filter((row) => row.state === 'failed' || row.state === 'rolled-back');
-      await changeRun(trx, state.run, failed.length > 0 ? 'failed' : 'succeeded');
-      return done(
-        `${rows.filter((row) => row.state === 'passed').length} upgraded, ${failed.length} failed, ${rows.length} in all`,
-      );
+      const message = `${rows.filter((row) => row.state === 'passed').length} upgraded, ${failed.length} failed, ${rows.length} in all`;
+      if (failed.length === 0) {
+        await changeRun(trx, state.run, 'succeeded');
+        return done(message);
+      }
+      const problem: Problem = {
+        pointer: '',
+        code: 'not-all-upgraded',
+        message: `Not every router was upgraded: ${message}`,
+        hint: `Why, router by router: selvage upgrade-run report ${state.run}. Mend it, and begin another run.`,
+      };
+      await changeRun(trx, state.run, 'failed', problem);
+      return done(message, problem);
     });
   },
 

@@ -19,7 +19,7 @@ import {
   type RunRow,
 } from '../../store/upgrade-runs.ts';
 import type { Work } from '../step.ts';
-import { abortChild, beginChild, childState, presentRouter } from './children.ts';
+import { abortChild, beginChild, childState, NO_BUNDLE, noBundle, presentRouter } from './children.ts';
 import { readProbe } from './probing.ts';
 import type { UpgradeState } from './state.ts';
 
@@ -230,7 +230,7 @@ const conclude = async (upgrading: Upgrading): Promise<number | null> => {
       await fail(upgrading, trx, { pointer: '', code: 'worse-than-before', message, hint }, 'rolling-back');
       return;
     }
-    // What somebody else began may have brought it elsewhere than where it is to go; and a new standby has the default.
+    // What somebody else began may have brought it elsewhere than where it is to go; and a new standby has what the active router runs.
     const { type } = await getRow(trx, 'workflow', workflow.id);
     const id = await presentRouter(trx, row);
     const [router] = id === undefined ? [] : await findRouters(trx, { routers: [id] }, run.bundle_id);
@@ -330,6 +330,8 @@ const rollBack = async (upgrading: Upgrading): Promise<number | null> => {
         return;
       }
       const kind = workflow?.type === 'router.patch' ? 'patch' : 'replace';
+      // A new router without a bundle named would have the default: what it is taken back from. A standby has the active one's.
+      if (previousBundle === null && router.role !== 'standby') throw noBundle(router.router);
       const begun = await beginChild(trx, router, optionsOf(run), kind, previousBundle);
       await note(kind)(trx, state, begun.workflow.id);
     });
@@ -337,7 +339,8 @@ const rollBack = async (upgrading: Upgrading): Promise<number | null> => {
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     const since = retry?.since ?? work.now();
-    if (work.now() < since + BEGIN_FOR) return again(upgrading, since);
+    const passes = error.problems[0]?.code !== NO_BUNDLE;
+    if (passes && work.now() < since + BEGIN_FOR) return again(upgrading, since);
     await work.change((trx) =>
       changeRunRouter(trx, row, 'failed', {
         endedAt: work.now(),
