@@ -13,6 +13,7 @@ import { checkHostDocument, readHostDocument, writeHostDocument } from './docume
 import type { HostIdentity } from './document/host-file.ts';
 import { RouterDaemons } from './failover/router-daemons.ts';
 import { Failover } from './failover/failover.ts';
+import { fedPairs } from './failover/fed-pairs.ts';
 import type { Candidate } from './failover/on-duty.ts';
 import { SyncPipes } from './failover/sync-pipes.ts';
 import { announceAddresses } from './fabric/announce.ts';
@@ -127,9 +128,10 @@ export class HostAgent {
       onPromoted: (failover, by, failures) => this.#promoted(failover, by, failures),
       isSynced: (id) =>
         this.#pipes.statuses.some(({ standby, state }) => standby === id && state === 'synced'),
-      onLoss: (router, reason) => {
-        if (router !== null) {
-          const message = `${router} died, ${reason}, and is made anew: nobody could take over`;
+      onLoss: (router, death) => {
+        // Otherwise the machine is there, and is put right rather than made.
+        if (router !== null && death?.gone === true) {
+          const message = `${router} died, ${death.reason}, and is made anew: nobody could take over`;
           this.#report({ type: 'host.router-died', level: 'error', subject: router, message });
         }
         void this.#reconcile();
@@ -181,6 +183,7 @@ export class HostAgent {
         this.#effective?.machines.some((machine) => machine.id === id && machine.state === 'running') ===
           true,
       onBooted: () => this.#statusSoon(),
+      examine: (router) => this.#failover.namespaceChanged(machineNamespace(prefix, router)),
       isConnected: () => this.#doorbell.connected,
       onUnannounced: (machine, error) =>
         options.log.warn({ machine, err: error.message }, 'addresses not announced'),
@@ -342,7 +345,7 @@ export class HostAgent {
     const unwritten = await this.#persist(document);
     if (unwritten === null) this.#failover.settle(document);
     this.#failover.guard(document);
-    this.#pipes.want(this.#failover.effective(document).standbys ?? []);
+    this.#pipes.want(fedPairs(this.#failover.effective(document)));
     const intent = {
       document: () => this.#failover.effective(document),
       examine: (found: Pick<ObservedFabric, 'links'>) => {
@@ -396,7 +399,7 @@ export class HostAgent {
     const { router, promoted, reason, microseconds } = failover;
     // At once, as a pass under way may take long: what the dead router, or one made anew in its place, says of its state is
     // nothing to who serves now.
-    if (this.#document !== null) this.#pipes.want(this.#failover.effective(this.#document).standbys ?? []);
+    if (this.#document !== null) this.#pipes.want(fedPairs(this.#failover.effective(this.#document)));
     const netns = machineNamespace(this.#options.prefix, promoted);
     setImmediate(() => {
       for (const { machineDevice } of ports) {

@@ -52,7 +52,7 @@ export const cleanUp = async ({ prefix, state }: CleanUpOptions): Promise<Cleane
   // Machines whose namespace lost its name: only their folders know of them.
   for (const kind of ['machines', 'routers'])
     for (const id of folders(join(host, kind)))
-      if (!names.includes(machineNamespace(prefix, id))) endNamelessOf(join(host, kind, id));
+      endNamelessOf(join(host, kind, id), machineNamespace(prefix, id));
   const remaining = await Promise.all(names.map((name) => endProcessesIn(name, 0)));
   for (const [index, pids] of remaining.entries()) {
     if (pids.length > 0) failures.push(`Processes ${pids.join(', ')} in ${names[index]} do not end`);

@@ -19,6 +19,8 @@ export interface ReconciliationParts {
   readonly isWanted: (machine: string) => boolean;
   /** A machine that had to wait was run, or failed to. */
   readonly onBooted: () => void;
+  /** A router is about to be made, perhaps anew: if it died, its standby takes over before that. */
+  readonly examine: (router: string) => void;
   readonly isConnected: () => boolean;
   /** The addresses of a router that took over could not be announced; its MACs are where they belong all the same. */
   readonly onUnannounced: (machine: string, error: Error) => void;
@@ -91,7 +93,10 @@ export class Reconciliation {
     const present = new Set(await driver.list());
     const { run, stop, remove } = diffMachines([...present], document.machines);
     const generations = this.#routerGenerations(run, present);
-    const places = await this.#prepare(run, attempts);
+    const atFirst = document;
+    const isNamed = (id: string) =>
+      intent.document() === atFirst || intent.document().machines.some((machine) => machine.id === id);
+    const places = await this.#prepare(run, isNamed, attempts);
     // From here on nobody asks those that go any more, nor brings them up to date.
     const gone = new Set(remove);
     for (const id of [...stop, ...remove]) this.#forget(id, gone.has(id));
@@ -178,11 +183,20 @@ export class Reconciliation {
     this.#parts.routers.forget(id, forGood);
   }
 
-  async #prepare(run: readonly Machine[], attempts: Attempts): Promise<ReadonlyMap<string, PortPlace>> {
-    const { driver, routers } = this.#parts;
+  async #prepare(
+    run: readonly Machine[],
+    isNamed: (machine: string) => boolean,
+    attempts: Attempts,
+  ): Promise<ReadonlyMap<string, PortPlace>> {
+    const { driver, routers, examine } = this.#parts;
     const places = new Map<string, PortPlace>();
     for (const machine of run) {
-      if (machine.kind === 'router') routers.expect(machine.id);
+      if (machine.kind === 'router') {
+        examine(machine.id);
+        // Another serves in its place; the next pass removes what is left of it.
+        if (!isNamed(machine.id)) continue;
+        routers.expect(machine.id);
+      }
       await attempts.try(machine.id, async () => {
         places.set(machine.id, await driver.prepare(machine));
       });

@@ -2,7 +2,7 @@
 import { createHash, type KeyObject } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { BundleError, openBundle, type SignedBundle } from 'signed-bundle';
+import { BundleError, openBundle } from 'signed-bundle';
 
 export interface BundleStoreOptions {
   /** STATE/host/bundles */
@@ -58,10 +58,19 @@ export class BundleStore {
     return fetching;
   }
 
-  /** Takes a file that is on this host already. @throws {BundleError} when no trusted key has signed it. */
-  add(file: Buffer): SignedBundle & { readonly path: string } {
-    const bundle = openBundle(file, this.#options.trusted);
-    return { ...bundle, path: this.pathOf(bundle.checksum) ?? this.#write(bundle.checksum, file) };
+  /**
+   * Has a copy here of a file that this host came with, signed or not, and returns its path. That makes it none of those
+   * that `pathOf` and `obtain` know. Throws when it cannot be written.
+   */
+  keep(file: Buffer): string {
+    const checksum = checksumOf(file);
+    const path = this.#path(checksum);
+    try {
+      if (checksumOf(readFileSync(path)) === checksum) return path;
+    } catch {
+      // There is none yet.
+    }
+    return this.#write(checksum, file);
   }
 
   /** Removes all but these. */
@@ -83,7 +92,9 @@ export class BundleStore {
         `The bundle fetched as ${checksum} is another: ${checksumOf(file)}`,
       );
     openBundle(file, this.#options.trusted);
-    return this.#write(checksum, file);
+    const path = this.#write(checksum, file);
+    this.#checked.add(checksum);
+    return path;
   }
 
   #write(checksum: string, file: Buffer): string {
@@ -91,7 +102,6 @@ export class BundleStore {
     mkdirSync(this.#options.directory, { recursive: true, mode: 0o700 });
     writeFileSync(`${path}.new`, file, { mode: 0o600 });
     renameSync(`${path}.new`, path);
-    this.#checked.add(checksum);
     return path;
   }
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { BundleError, readBundle } from 'signed-bundle';
+import { readBundle } from 'signed-bundle';
 import type { BundleStore } from './bundle-store.ts';
 
 /** A program of routers and where it is. */
@@ -12,17 +12,19 @@ export interface Program {
 }
 
 /**
- * The program this host came with. One that is signed is copied to the others, so that routers go on with it when the file
- * is exchanged; one that is not runs where it is, as only who may write there could have put it there.
+ * The program this host came with, copied to the others, so that routers go on with it when the file is exchanged, and a
+ * path names one program for ever. One that is not signed is copied as well, as only who may write there could have put it
+ * there; sources run where they are, with what they import.
  */
 export const ownBundle = (path: string, store: BundleStore): Program => {
   const file = readFileSync(path);
+  const checksum = createHash('sha256').update(file).digest('hex');
+  const version = readBundle(file)?.version ?? 'unsigned';
+  if (path.endsWith('.ts')) return { version, checksum, path };
   try {
-    const { version, checksum, path: copy } = store.add(file);
-    return { version, checksum, path: copy };
-  } catch (error) {
-    if (!(error instanceof BundleError)) throw error;
-    const checksum = createHash('sha256').update(file).digest('hex');
-    return { version: readBundle(file)?.version ?? 'unsigned', checksum, path };
+    return { version, checksum, path: store.keep(file) };
+  } catch {
+    // A full disk: it runs where it is.
+    return { version, checksum, path };
   }
 };

@@ -1,8 +1,8 @@
 /** Has standbys take over from routers that died: at once, by one netlink batch, and on record before that. */
 import { join } from 'node:path';
 import type { Failover as FailoverReport, HostDocument } from 'documents';
-import type { MonitorEvent, RouteSocket } from 'node-netlink';
-import { Deaths, type Sign } from './deaths.ts';
+import type { MonitorEvent, NetlinkRequest, RouteSocket } from 'node-netlink';
+import { type Death, Deaths, type Sign } from './deaths.ts';
 import { readFailovers, writeFailovers } from './failover-file.ts';
 import { type Candidate, dutyOf, type OnDuty, routersOnDuty } from './on-duty.ts';
 import { fenceOf, linkOf, placementsOf } from './promotion.ts';
@@ -18,8 +18,8 @@ export interface FailoverOptions {
   readonly onPromoted: (failover: FailoverReport, by: Candidate, failures: readonly string[]) => void;
   /** Whether a standby knows all that its router knows. */
   readonly isSynced: (standby: string) => boolean;
-  /** A router died and nobody stands by, or a port of one was changed: bring the host to its document at once. */
-  readonly onLoss: (router: string | null, reason: string) => void;
+  /** A router died and nobody can take over, or, then null, a port of one was changed: bring the host to its document at once. */
+  readonly onLoss: (router: string | null, death: Death | null) => void;
 }
 
 /**
@@ -49,8 +49,8 @@ export class Failover {
         const route = options.route();
         return route === null ? null : linkOf(route, device);
       },
-      onDeath: (duty, reason, since) => this.#died(duty, reason, since),
-      onDrift: () => options.onLoss(null, ''),
+      onDeath: (duty, death) => this.#died(duty, death),
+      onDrift: () => options.onLoss(null, null),
     });
   }
 
@@ -64,7 +64,10 @@ export class Failover {
     this.#document = document;
     for (const { failover, before } of withFailovers(document, this.#failovers).inForce) {
       const duty = dutyOf(before, failover.router, failover.promoted);
-      this.#batch(duty, duty.candidates[0]);
+      const [candidate] = duty.candidates;
+      const placements = candidate === undefined ? null : this.#placements(duty, candidate);
+      // What the kernel refuses here is told by the pass that follows, which does it again.
+      this.#batch(duty, placements ?? []);
     }
     this.#deaths.guard(routersOnDuty(this.effective(document)), { adopted: true });
     this.#deaths.examineAll(this.#found());
@@ -123,30 +126,37 @@ export class Failover {
   #found(): readonly Sign[] | null {
     const route = this.#options.route();
     if (route === null || this.#document === null) return null;
-    return routersOnDuty(this.effective(this.#document)).flatMap(({ ports }) =>
-      ports.flatMap(({ port }) => linkOf(route, port.device) ?? []),
-    );
+    try {
+      return routersOnDuty(this.effective(this.#document)).flatMap(({ ports }) =>
+        ports.flatMap(({ port }) => linkOf(route, port.device) ?? []),
+      );
+    } catch {
+      // What cannot be asked tells nothing; the first pass looks again.
+      return null;
+    }
   }
 
   #inForce(document: HostDocument): readonly FailoverReport[] {
     return withFailovers(document, this.#failovers).inForce.map(({ failover }) => failover);
   }
 
-  #died(duty: OnDuty, reason: string, since: number): void {
+  #died(duty: OnDuty, death: Death): void {
     const { router } = duty;
+    const { reason, since } = death;
     const document = this.#document;
-    const candidate = this.#choose(duty);
-    if (candidate === null || document === null) {
-      this.#options.onLoss(router, reason);
+    const chosen = this.#choose(duty);
+    if (chosen === null || document === null) {
+      this.#options.onLoss(router, death);
       return;
     }
+    const { candidate, placements } = chosen;
     const at = Math.round(performance.timeOrigin + since);
     const failover = { router, promoted: candidate.standby, at, reason, microseconds: 0 };
     // In the order in which they happened: one that took over may have died.
     const others = this.#inForce(document).filter((one) => one.router !== router);
     // First of all: an agent killed after the batch would otherwise bring the dead one back, with its MACs.
     const unwritten = this.#write([...others, failover]);
-    const failures = [...unwritten, ...this.#batch(duty, candidate)];
+    const failures = [...unwritten, ...this.#batch(duty, placements), ...this.#lost(candidate)];
     const microseconds = Math.round((performance.now() - since) * 1000);
     const done = { ...failover, microseconds };
     this.#failovers = [...others, done];
@@ -155,18 +165,41 @@ export class Failover {
     this.#options.onPromoted(done, candidate, failures);
   }
 
-  /** Who is in step with the dead router, rather than who is not; null when nobody can take over. */
-  #choose(duty: OnDuty): Candidate | null {
-    const route = this.#options.route();
-    if (route === null) return null;
+  /** Who is in step with the dead router, rather than who is not, and what puts it in place; null when nobody can take over. */
+  #choose(
+    duty: OnDuty,
+  ): { readonly candidate: Candidate; readonly placements: readonly NetlinkRequest[] } | null {
     const { isSynced } = this.#options;
     const inOrder = duty.candidates.toSorted(
       (a, b) => Number(isSynced(b.standby)) - Number(isSynced(a.standby)),
     );
+    for (const candidate of inOrder) {
+      const placements = this.#placements(duty, candidate);
+      if (placements !== null) return { candidate, placements };
+    }
+    return null;
+  }
+
+  /** null when it cannot take over, or the kernel does not say whether it can. */
+  #placements(duty: OnDuty, candidate: Candidate): readonly NetlinkRequest[] | null {
+    const route = this.#options.route();
     try {
-      return inOrder.find((candidate) => placementsOf(route, duty, candidate) !== null) ?? null;
+      return route === null ? null : placementsOf(route, duty, candidate);
     } catch {
       return null;
+    }
+  }
+
+  /** What the one that took over has lost since it was chosen: it serves by then, and there may be nobody else. */
+  #lost({ standby, ports }: Candidate): readonly string[] {
+    const route = this.#options.route();
+    if (route === null) return [];
+    try {
+      return ports
+        .filter(({ device }) => linkOf(route, device)?.carrier !== true)
+        .map(({ device }) => `the port ${device} of ${standby} lost its carrier meanwhile`);
+    } catch (error) {
+      return [(error as Error).message];
     }
   }
 
@@ -181,12 +214,15 @@ export class Failover {
   }
 
   /** Fence and placements in one batch; returns what the kernel refused. */
-  #batch(duty: OnDuty, candidate: Candidate | undefined): readonly string[] {
+  #batch(duty: OnDuty, placements: readonly NetlinkRequest[]): readonly string[] {
     const route = this.#options.route();
     if (route === null) return [];
-    const placements = candidate === undefined ? null : placementsOf(route, duty, candidate);
-    return route
-      .batch([...fenceOf(route, duty), ...(placements ?? [])])
-      .flatMap((error) => (error === null || error.code === 'netlink-not-found' ? [] : [error.message]));
+    try {
+      return route
+        .batch([...fenceOf(route, duty), ...placements])
+        .flatMap((error) => (error === null || error.code === 'netlink-not-found' ? [] : [error.message]));
+    } catch (error) {
+      return [(error as Error).message];
+    }
   }
 }

@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { type HostDocument, verifyHostDocument } from 'documents';
 import { DaemonHealth } from '../failover/daemon-health.ts';
 import { readFailovers, writeFailovers } from '../failover/failover-file.ts';
+import { fedPairs } from '../failover/fed-pairs.ts';
 import { routersOnDuty } from '../failover/on-duty.ts';
 import { isInForce, withFailovers } from '../failover/with-failovers.ts';
 import {
@@ -177,6 +178,15 @@ test('on duty is who has active ports; a standby that lacks a leg is none', (t) 
     machine.id === idOf('rtr', 10) ? { ...machine, state: 'stopped' as const } : machine,
   );
   t.deepEqual(routersOnDuty({ ...document, machines: stopped }), []);
+});
+
+test('a standby is fed, one that serves is not', (t) => {
+  const redundant = { legs: 2, standby: true, draining: false, guests: 1 };
+  const document = hostDocument(1, ...partsOf(1, redundant));
+  t.deepEqual(fedPairs(document), document.standbys);
+  const ports = document.ports.map((port) => ({ ...port, active: true }));
+  t.deepEqual(fedPairs({ ...document, ports }), []);
+  t.deepEqual(fedPairs({ ...document, standbys: undefined } as unknown as HostDocument), []);
 });
 
 test('the record is read as it was written, and what is none is no failover', (t) => {

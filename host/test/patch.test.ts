@@ -1,7 +1,7 @@
 /** A router's daemon is exchanged for that of another bundle while it runs; what does not prove itself is taken back. */
 import { createHash, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
@@ -205,6 +205,75 @@ test.serial(
     s.offer(other);
     await s.refuses(other);
     t.is(s.daemons().join(), first(s));
+  },
+);
+
+const alive = (pid: number): boolean => existsSync(`/proc/${pid}`);
+
+test.serial(
+  'what passes is no refusal, a disk that takes nothing ends no supervision, and nothing is started that was altered',
+  async (t) => {
+    const s = await scene(t, true);
+    await s.runs(s.first);
+    const bundles = join(s.rig.state, 'host', 'bundles');
+    const own = createHash('sha256').update(readFileSync(s.rig.bundle)).digest('hex');
+    t.true(
+      readdirSync(bundles).includes(`${own}.mjs`),
+      'what the host came with is among them, signed or not',
+    );
+    const another = (was: number) =>
+      s.rig.controller.until('another daemon', () => {
+        try {
+          return s.pid() !== was && alive(s.pid());
+        } catch {
+          return false;
+        }
+      });
+    // Nothing can be started for want of a file: in the place of one that passes by itself.
+    const log = join(s.directory, 'daemon.log');
+    rmSync(log);
+    mkdirSync(log);
+    const second = await variant('4.0.0');
+    s.offer(second);
+    await s.rig.controller.until('tried again', () => /tried again/.test(s.machine()?.message ?? ''));
+    t.is(s.machine()?.refusedBundle, undefined);
+    rmSync(log, { recursive: true });
+    await s.runs(second);
+    rmSync(log);
+    mkdirSync(log);
+    const third = await variant('4.0.1');
+    s.offer(third);
+    await s.refuses(third);
+    t.regex(String(s.machine()?.refusedBundle?.message), /tried 3 times/);
+    rmSync(log, { recursive: true });
+    t.deepEqual(s.daemons(), [second.name.checksum]);
+    // The record cannot be written: nothing is begun, and the daemon is looked after all the same.
+    const record = join(s.directory, 'bundle.json.new');
+    mkdirSync(record);
+    const fourth = await variant('4.0.2');
+    s.offer(fourth);
+    await s.rig.controller.until('told', () => /EISDIR/.test(s.machine()?.message ?? ''));
+    const before = s.pid();
+    process.kill(before, 'SIGKILL');
+    await another(before);
+    t.deepEqual(s.daemons(), [second.name.checksum]);
+    rmSync(record, { recursive: true });
+    await s.runs(fourth);
+    // Altered while no agent ran: the daemon goes on, and is not started from that file again.
+    s.child?.kill('SIGKILL');
+    if (s.child !== null) await once(s.child, 'exit');
+    const file = join(bundles, `${fourth.name.checksum}.mjs`);
+    appendFileSync(file, "\nthrow new Error('altered');\n");
+    const hellos = s.rig.controller.hellos.length;
+    const last = s.pid();
+    s.rig.program();
+    await s.rig.controller.until('the next agent', () => s.rig.controller.hellos.length > hellos, 60_000);
+    await s.runs(fourth);
+    t.is(s.pid(), last);
+    process.kill(last, 'SIGKILL');
+    await another(last);
+    t.deepEqual(readFileSync(file), fourth.file);
+    t.deepEqual(s.daemons(), [fourth.name.checksum]);
   },
 );
 

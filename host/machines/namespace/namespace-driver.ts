@@ -2,14 +2,14 @@
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Machine, MachineStatus, SegmentPort } from 'documents';
-import { namespaces } from 'node-netlink';
+import { links, namespaces, openRouteSocket } from 'node-netlink';
 import type { BundleStore } from '../../bundles/bundle-store.ts';
 import type { Program } from '../../bundles/own-bundle.ts';
 import { machineNamespace, namespaceEtc } from '../../names.ts';
 import type { MachineDriver, MachineListener, PortPlace } from '../machine.ts';
 import { Guest } from './guest.ts';
 import { ProbeMachine } from './probe.ts';
-import { endNamelessOf, endNamespaceOf, endProcessesIn } from './processes.ts';
+import { endNamelessOf, endNamespaceOf, endProcessesIn, isNameless } from './processes.ts';
 import { RouterDaemon } from './router-daemon.ts';
 import type { RouterProgram } from './router-process.ts';
 import { type MadeRecord, readMade, readRuns, writeMade } from './router-record.ts';
@@ -84,13 +84,15 @@ export class NamespaceDriver implements MachineDriver {
     const netns = this.#namespace(machine.id);
     const there = namespaces.exists(netns);
     const running = this.#running.get(machine.id);
-    if (there && running !== undefined) {
+    // Somebody put another namespace in the place of the one it runs in.
+    const replaced = there && running !== undefined && pidsOf(running).some((pid) => isNameless(pid, netns));
+    if (there && !replaced && running !== undefined) {
       if (running.kind === 'router') running.process.want(machine.bundle ?? null);
       return { netns };
     }
     mkdirSync(this.#directory(machine), { recursive: true, mode: 0o700 });
     const etc = join(namespaceEtc, netns);
-    if (!there) {
+    if (!there || replaced) {
       // Somebody may have taken the name away under a machine that ran. Its processes keep the nameless namespace and its
       // ports alive: with them it goes, and the fabric learns that the ports are gone.
       this.#endNameless(machine.id);
@@ -99,7 +101,10 @@ export class NamespaceDriver implements MachineDriver {
       // Made before anything runs in it: `ip netns exec` lays over /etc only what it finds.
       writeFileSync(join(etc, 'resolv.conf'), '');
       writeFileSync(join(etc, 'hostname'), `${machine.hostname}\n`);
-      namespaces.create(netns, { loopbackUp: true });
+      if (there) {
+        using route = openRouteSocket({ netns });
+        route.send(links.set({ name: 'lo', up: true }));
+      } else namespaces.create(netns, { loopbackUp: true });
       this.#fresh.add(machine.id);
     }
     if (machine.kind === 'router') this.#startRouter(machine);
@@ -129,7 +134,7 @@ export class NamespaceDriver implements MachineDriver {
   halt = async (id: string, why: 'stop' | 'remove'): Promise<void> => {
     const namespace = this.#namespace(id);
     const there = namespaces.exists(namespace);
-    if (!there) this.#endNameless(id);
+    this.#endNameless(id);
     this.#release(id);
     if (!there) return;
     const remaining = await endProcessesIn(namespace, why === 'stop' ? GRACE : 0);
@@ -188,11 +193,14 @@ export class NamespaceDriver implements MachineDriver {
     return join(machine.kind === 'router' ? routersDirectory : machinesDirectory, machine.id);
   }
 
+  /** Ends what runs of a machine outside of the namespace that has its name now. */
   #endNameless(id: string): void {
     const { machinesDirectory, routersDirectory } = this.#options;
+    const namespace = this.#namespace(id);
     const running = this.#running.get(id);
-    for (const pid of running === undefined ? [] : pidsOf(running)) endNamespaceOf(pid);
-    for (const directory of [routersDirectory, machinesDirectory]) endNamelessOf(join(directory, id));
+    for (const pid of running === undefined ? [] : pidsOf(running)) endNamespaceOf(pid, namespace);
+    for (const directory of [routersDirectory, machinesDirectory])
+      endNamelessOf(join(directory, id), namespace);
   }
 
   #release(id: string): void {
@@ -210,7 +218,11 @@ export class NamespaceDriver implements MachineDriver {
     let made = fresh ? null : readMade(directory);
     if (made === null && fresh) {
       made = { image: image(), memory: machine.memory ?? null };
-      writeMade(directory, made);
+      try {
+        writeMade(directory, made);
+      } catch {
+        // A full disk: the machine is what it is, only a later agent does not know.
+      }
     }
     const process = new RouterDaemon({
       place: { id, namespace: this.#namespace(id), directory, memory: made?.memory ?? null },

@@ -96,10 +96,17 @@ export const endProcessesIn = async (namespace: string, grace: number): Promise<
   return pids;
 };
 
-/** Kills all processes that share a namespace with this one, unless that is our own. */
-export const endNamespaceOf = (pid: number): void => {
+/** Whether the process is in a namespace that is not, or no more, the one of this name. */
+export const isNameless = (pid: number, namespace: string): boolean => {
   const inode = inodeOf(pid);
-  if (inode === null || inode === inodeOf(process.pid)) return;
+  const named = statSync(namespacePath(namespace), { throwIfNoEntry: false })?.ino;
+  return inode !== null && inode !== inodeOf(process.pid) && inode !== named;
+};
+
+/** Kills all processes that share a namespace with this one, unless that is our own, or the one of this name. */
+export const endNamespaceOf = (pid: number, namespace: string): void => {
+  const inode = inodeOf(pid);
+  if (inode === null || !isNameless(pid, namespace)) return;
   for (const other of processesByNamespace().get(inode) ?? []) signal(other, 'SIGKILL');
 };
 
@@ -126,7 +133,7 @@ const recordIn = (file: string): ProcessIdentity | null => {
  * Kills what runs in a namespace that has lost its name, found by the processes on record in the machine's folder and, one
  * folder deeper, of its services. They keep the nameless namespace and its devices alive, and would for ever.
  */
-export const endNamelessOf = (directory: string): void => {
+export const endNamelessOf = (directory: string, namespace: string): void => {
   const files = namesIn(directory).flatMap((name) =>
     name === 'daemon.json' || name.endsWith('.client.json')
       ? [join(directory, name)]
@@ -134,6 +141,6 @@ export const endNamelessOf = (directory: string): void => {
   );
   for (const file of files) {
     const recorded = recordIn(file);
-    if (recorded !== null && isAlive(recorded)) endNamespaceOf(recorded.pid);
+    if (recorded !== null && isAlive(recorded)) endNamespaceOf(recorded.pid, namespace);
   }
 };

@@ -37,6 +37,8 @@ export interface RouterDaemonOptions {
 const UNKNOWN = 'unknown';
 
 const retry = { first: 500, longest: 15_000 };
+/** A bundle that so often did not come to run on this host, though nothing is found wrong with it, is refused. */
+const MOST_TRIES = 3;
 
 const identityOf = (pid: number): ProcessIdentity | null => {
   const startTime = processStartTime(pid);
@@ -48,6 +50,10 @@ export class RouterDaemon {
   readonly #closing = new AbortController();
   #process: SupervisedProcess | null = null;
   #record: RunsRecord | null = null;
+  /** The record says something that is not on disk, as the disk did not take it. */
+  #unwritten = false;
+  /** How often what is wanted was tried and did not come to run. */
+  #tries = 0;
   #wanted: BundleName | null = null;
   #fresh = false;
   /** One thing at a time: a first start, or an exchange. */
@@ -98,6 +104,7 @@ export class RouterDaemon {
     if (bundle?.checksum === this.#wanted?.checksum) return;
     this.#wanted = bundle;
     this.#attempt = 0;
+    this.#tries = 0;
     this.#settle();
   }
 
@@ -171,15 +178,21 @@ export class RouterDaemon {
     if (record.trying !== null) {
       const candidate = this.#fresh ? null : this.#processOf(record.trying);
       if (candidate !== null) return this.#exchange(record, record.trying, candidate);
-      this.#write({ ...record, trying: null });
+      this.#remember({ ...record, trying: null });
     }
+    const resumed = this.#resume({ ...record, trying: null });
+    if (resumed === null) this.#settleSoon();
+    return resumed;
+  }
+
+  /** Goes on with what the record says that it runs; null when that is done at once. */
+  #resume(record: RunsRecord): Promise<void> | null {
     // One that runs goes on, whether its key is still trusted or not.
     const known =
       this.#pathOf(record.running) ??
       (!this.#fresh && this.#processOf(record.running) !== null ? record.running.path : null);
     if (known !== null) {
       this.#keep({ ...record.running, path: known });
-      this.#settleSoon();
       return null;
     }
     return this.#options.bundles.obtain(record.running.checksum).then(
@@ -187,9 +200,11 @@ export class RouterDaemon {
       (error: Error) => {
         // It cannot be had any more: a router with another program is better than none.
         const { own } = this.#options;
-        const program = this.#wanted === null ? own : this.#programOf(this.#wanted);
+        const wanted = this.#wanted?.checksum === record.refused?.checksum ? null : this.#wanted;
+        const program = wanted === null ? own : this.#programOf(wanted);
         if (program === null) throw error;
-        this.#write({ ...record, running: program, trying: null });
+        const made = this.#pathOf(record.made) === null ? program : record.made;
+        this.#remember({ ...record, made, running: program });
         this.#keep(program);
       },
     );
@@ -199,6 +214,7 @@ export class RouterDaemon {
   #follow(): Promise<void> | null {
     const record = this.#record;
     if (record === null) return null;
+    this.#flush();
     const target = this.#wanted ?? this.#ownOf(record);
     if (record.refused !== null && record.refused.checksum !== target.checksum) {
       this.#write({ ...record, refused: null });
@@ -240,13 +256,14 @@ export class RouterDaemon {
   async #exchange(record: RunsRecord, trying: Program, candidate: ProcessIdentity | null): Promise<void> {
     const { place, program, listener } = this.#options;
     const { signal } = this.#closing;
-    // Nobody starts the one before again while the other is about to end it.
-    this.#process?.release();
-    this.#process = null;
+    // First of all: while it cannot be written, all stays as it is.
     if (candidate === null) {
       this.#write({ ...record, trying });
       rmSync(join(place.directory, 'proof.json'), { force: true });
     }
+    // Nobody starts the one before again while the other is about to end it.
+    this.#process?.release();
+    this.#process = null;
     this.#note = `Is given the bundle ${trying.version}`;
     listener.changed();
     const taken = await takeOver({
@@ -256,29 +273,38 @@ export class RouterDaemon {
       alone: daemonProgram(place, program, trying.path, false),
       candidate,
       signal,
-    }).catch((error: Error) => ({ outcome: 'refused', message: error.message }) as const);
+    }).catch((error: Error) => ({ outcome: 'failed', message: error.message }) as const);
     if (taken.outcome === 'left' || signal.aborted) return;
     this.#note = null;
-    if (taken.outcome === 'refused') {
-      this.#refuse(record, trying, taken.message);
-      this.#keep({ ...record.running, path: this.#pathOf(record.running) ?? record.running.path });
+    if (taken.outcome === 'switched') {
+      this.#tries = 0;
+      this.#remember({ ...record, running: trying, trying: null, refused: null });
+      this.#keep(trying);
+      listener.exchanged(record.running, trying, null);
       return;
     }
-    this.#write({ ...record, running: trying, trying: null, refused: null });
-    this.#keep(trying);
-    listener.exchanged(record.running, trying, null);
+    if (taken.outcome === 'failed') this.#tries += 1;
+    const again = taken.outcome === 'failed' && this.#tries < MOST_TRIES;
+    if (again) this.#remember({ ...record, trying: null });
+    else {
+      const times = taken.outcome === 'failed' ? ` (tried ${MOST_TRIES} times)` : '';
+      this.#refuse(record, trying, `${taken.message}${times}`);
+    }
+    await this.#resume(this.#record ?? record);
+    if (again) throw new Error(`The bundle ${trying.version} is tried again: this time ${taken.message}`);
   }
 
   #refuse(record: RunsRecord, trying: Program, message: string): void {
     this.#note = null;
-    this.#write({ ...record, trying: null, refused: { checksum: trying.checksum, message } });
+    this.#tries = 0;
+    this.#remember({ ...record, trying: null, refused: { checksum: trying.checksum, message } });
     this.#options.listener.exchanged(record.running, trying, message);
     this.#options.listener.changed();
   }
 
   /** The first start of a machine; null as it is done at once. */
   #first(program: Program): null {
-    this.#write({ made: program, running: program, trying: null, refused: null });
+    this.#remember({ made: program, running: program, trying: null, refused: null });
     this.#keep(program);
     return null;
   }
@@ -286,14 +312,14 @@ export class RouterDaemon {
   /** A daemon of which nothing is remembered: of an agent that did not know of bundles. */
   #adopted(): RunsRecord | null {
     if (this.#fresh) return null;
-    const { place, own } = this.#options;
+    const { own } = this.#options;
     const pid = this.#daemons()[0];
     if (pid === undefined) return null;
     const args = argumentsOf(pid);
     const path = args[args.indexOf('--state') - 1] ?? own.path;
     const program = path === own.path ? own : { version: UNKNOWN, checksum: '0'.repeat(64), path };
     const record = { made: program, running: program, trying: null, refused: null };
-    writeRuns(place.directory, record);
+    this.#remember(record);
     return record;
   }
 
@@ -324,18 +350,50 @@ export class RouterDaemon {
   #keep(program: Program): void {
     if (this.#closing.signal.aborted) return;
     const { place, program: how, listener } = this.#options;
-    this.#process = new SupervisedProcess(supervisedDaemon(place, how, program.path), listener);
-    this.#process.start({ fresh: this.#fresh });
+    const supervised = new SupervisedProcess(
+      {
+        ...supervisedDaemon(place, how, program.path),
+        beforeStart: () => {
+          // What was adopted may be what nobody vouches for any more: it is not started again.
+          if (this.#pathOf(program) === program.path) return;
+          this.#process = null;
+          supervised.release();
+          this.#settleSoon();
+          throw new Error(`${program.path} is not what a trusted key has signed`);
+        },
+      },
+      listener,
+    );
+    this.#process = supervised;
+    supervised.start({ fresh: this.#fresh });
     // From now on there may be something that runs.
     this.#fresh = false;
   }
 
   #settleSoon(): void {
+    clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#settle(), 0);
   }
 
+  /** What is about to be done: it is not, unless it is on record. Throws when the disk takes nothing. */
   #write(record: RunsRecord): void {
-    this.#record = record;
     writeRuns(this.#options.place.directory, record);
+    this.#record = record;
+    this.#unwritten = false;
+  }
+
+  /** What is so, whether it can be written down or not; it is written later when it cannot be now. */
+  #remember(record: RunsRecord): void {
+    this.#record = record;
+    this.#unwritten = true;
+    try {
+      this.#flush();
+    } catch {
+      this.#settleSoon();
+    }
+  }
+
+  #flush(): void {
+    if (this.#unwritten && this.#record !== null) this.#write(this.#record);
   }
 }

@@ -73,14 +73,17 @@ export class SupervisedProcess {
     try {
       running = this.#find(options.fresh);
       this.#identity = running ?? this.#spawn();
+      const { pid } = this.#identity;
+      this.#watch = watchProcess(pid, () => this.#ended(pid));
     } catch (error) {
+      // One that was started and cannot be watched is adopted next time.
+      this.#identity = null;
       this.#listener.failed(`${this.#program.name} does not start: ${(error as Error).message}`);
       this.#again();
       return;
     }
     this.#startedAt = performance.now();
     const { pid } = this.#identity;
-    this.#watch = watchProcess(pid, () => this.#ended(pid));
     this.#listener.started(running === null ? 'started' : 'adopted', pid);
   }
 
@@ -134,11 +137,16 @@ export class SupervisedProcess {
     return identity;
   }
 
+  /** On a full disk it is watched all the same: who comes after us finds it in the namespace. */
   #remember(identity: ProcessIdentity): void {
     const { record, extra } = this.#program;
     const temporary = `${record}.new`;
-    writeFileSync(temporary, `${JSON.stringify({ ...identity, ...extra })}\n`, { mode: 0o600 });
-    renameSync(temporary, record);
+    try {
+      writeFileSync(temporary, `${JSON.stringify({ ...identity, ...extra })}\n`, { mode: 0o600 });
+      renameSync(temporary, record);
+    } catch {
+      rmSync(temporary, { force: true });
+    }
   }
 
   #ended(pid: number): void {

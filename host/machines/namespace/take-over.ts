@@ -25,7 +25,10 @@ export interface TakeOver {
 
 export type TakenOver =
   | { readonly outcome: 'switched' }
+  /** It is no good. */
   | { readonly outcome: 'refused'; readonly message: string }
+  /** It did not come about this time, which may be the fault of a host that is short of something. */
+  | { readonly outcome: 'failed'; readonly message: string }
   | { readonly outcome: 'left' };
 
 /** What `proof.json` has; written by the daemon (router/takeover). */
@@ -37,7 +40,7 @@ interface Proof {
   readonly problems: readonly { readonly message: string }[];
 }
 
-/** A daemon that has not come to a proof by then does not come to one, ms. */
+/** A daemon on a host that is not overloaded has come to a proof long before, ms. */
 const PROVE_WITHIN = 30_000;
 /** From the proof to ready, ms: ending the one before takes five seconds at most. */
 const READY_WITHIN = 15_000;
@@ -92,6 +95,12 @@ const gone = async (identity: ProcessIdentity): Promise<void> => {
     await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY));
 };
 
+/** Why there is no proof. */
+interface Unproved {
+  readonly why: 'refused' | 'failed' | 'ended';
+  readonly message: string;
+}
+
 export const takeOver = async (options: TakeOver): Promise<TakenOver> => {
   const { directory, checksum, signal } = options;
   const client = new RouterClient(join(directory, 'control.sock'));
@@ -114,20 +123,24 @@ export const takeOver = async (options: TakeOver): Promise<TakenOver> => {
     return found?.checksum === undefined || found.checksum === checksum ? found : null;
   };
 
-  /** The proof, or null where it is the daemon without one as there was none before; a text says why neither comes. */
-  const proved = async (candidate: ProcessIdentity): Promise<Proof | null | string> => {
+  /** The proof, or null where it is the daemon without one as there was none before; else why neither comes. */
+  const proved = async (candidate: ProcessIdentity): Promise<Proof | null | Unproved> => {
     const deadline = performance.now() + PROVE_WITHIN;
     for (;;) {
       // In this order: a daemon that ends has written its proof before.
       const alive = isAlive(candidate);
       const found = proof();
-      if (found !== null) return found.outcome === 'refused' ? describeRefusal(found) : found;
+      if (found !== null)
+        return found.outcome === 'refused' ? { why: 'refused', message: describeRefusal(found) } : found;
       if (alive && isDaemon(candidate)) return null;
-      if (!alive)
-        return `it ended before it had proved itself: ${failure ?? lastWords(options.beside.log, logged)}`;
-      if (performance.now() > deadline) return `it had not proved itself after ${PROVE_WITHIN / 1000} s`;
+      if (!alive) {
+        if (failure !== null) return { why: 'failed', message: `it cannot be started: ${failure}` };
+        return { why: 'ended', message: lastWords(options.beside.log, logged) };
+      }
+      if (performance.now() > deadline)
+        return { why: 'failed', message: `it had not proved itself after ${PROVE_WITHIN / 1000} s` };
       await pause();
-      if (signal.aborted) return '';
+      if (signal.aborted) return null;
     }
   };
 
@@ -136,14 +149,23 @@ export const takeOver = async (options: TakeOver): Promise<TakenOver> => {
     const before = options.candidate === null ? await status() : null;
     if (signal.aborted) return { outcome: 'left' };
     let candidate = options.candidate ?? begin(options.beside);
-    const fail = async (message: string): Promise<TakenOver> => {
+    const fail = async (outcome: 'refused' | 'failed', message: string): Promise<TakenOver> => {
       kill(candidate);
       await gone(candidate);
-      return { outcome: 'refused', message };
+      return { outcome, message };
     };
-    const found = await proved(candidate);
+    let found = await proved(candidate);
+    if (found !== null && 'why' in found && found.why === 'ended' && !signal.aborted) {
+      // Somebody may have ended it; twice is its own doing.
+      candidate = begin(options.beside);
+      found = await proved(candidate);
+    }
     if (signal.aborted) return { outcome: 'left' };
-    if (typeof found === 'string') return await fail(found);
+    if (found !== null && 'why' in found) {
+      return found.why === 'ended'
+        ? await fail('refused', `it ended twice before it had proved itself: ${found.message}`)
+        : await fail(found.why, found.message);
+    }
     const mustBeReady = before === null || isReady(before);
     const generation = found?.generation ?? 0;
     const deadline = performance.now() + READY_WITHIN;
@@ -152,7 +174,8 @@ export const takeOver = async (options: TakeOver): Promise<TakenOver> => {
     while (performance.now() < deadline) {
       if (!isAlive(candidate)) {
         ended += 1;
-        if (ended === 2) return await fail(`it ended twice: ${lastWords(options.alone.log, logged)}`);
+        if (ended === 2)
+          return await fail('refused', `it ended twice: ${lastWords(options.alone.log, logged)}`);
         candidate = begin(options.alone);
       }
       const now = isDaemon(candidate) ? await status() : null;
@@ -169,7 +192,7 @@ export const takeOver = async (options: TakeOver): Promise<TakenOver> => {
       await pause();
       if (signal.aborted) return { outcome: 'left' };
     }
-    return await fail(`it was not ready within ${READY_WITHIN / 1000} s: ${last}`);
+    return await fail('failed', `it was not ready within ${READY_WITHIN / 1000} s: ${last}`);
   } finally {
     client.close();
   }
