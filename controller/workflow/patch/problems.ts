@@ -22,5 +22,5 @@ export const late = ({ router, bundle, within }: Facts, what: string): Problem =
   pointer: '',
   code: 'patch-late',
   message: `${router} did not run the bundle ${bundle.version} within ${within / 1000} s: ${what}`,
-  hint: `It is put back to what it ran before. "selvage events list" says what happened meanwhile.`,
+  hint: `It is put back to what it ran before. "selvage events" says what happened meanwhile.`,
 });

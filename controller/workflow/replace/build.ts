@@ -113,5 +113,5 @@ const notReady = (
   pointer: '',
   code: 'successor-not-ready',
   message: `The successor ${successor} was not ready within ${readyWithin / 1000} s: ${reasons.join('; ')}`,
-  hint: `${router} serves as before. Mend the cause and replace it again; "selvage events list" says what happened meanwhile.`,
+  hint: `${router} serves as before. Mend the cause and replace it again; "selvage events" says what happened meanwhile.`,
 });
