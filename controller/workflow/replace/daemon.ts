@@ -9,11 +9,14 @@ import type { ReplaceState } from './state.ts';
 
 const ALIVE_TIMEOUT = 3000;
 /** How long it may be silent before, ms: a program that is exchanged is for a moment, too. */
-const RESTART_AFTER = 1000;
+const RESTART_AFTER = 5000;
 /** Between two restarts of one daemon, ms. */
 const RESTART_EVERY = 30_000;
-/** From the first question without an answer on, ms: with a restart in it, and some time for the new daemon to begin. */
-export const ANSWERS_WITHIN = 8000;
+/**
+ * From the first question without an answer on, ms: with a restart in it, and time for the new daemon to begin on a host that
+ * is starved. Nothing presses: packets flow without the daemon, and what follows loses connections.
+ */
+export const ANSWERS_WITHIN = 30_000;
 
 /**
  * Whether a router's daemon answers. @throws {AgentError} `HOST_NOT_CONNECTED` when nobody can say: a host that is gone is
