@@ -3,7 +3,14 @@ if (Number(process.versions.node.split('.')[0]) < 24) {
 }
 
 /** The longest begin first, so that no processor waits for the last of them. */
-const first = ['test/system/replace', 'test/system/upgrade', 'test/system/', 'router/test/', 'host/test/'];
+const first = [
+  'test/system/replace',
+  'test/system/upgrade',
+  'test/traffic/traffic',
+  'test/system/',
+  'router/test/',
+  'host/test/',
+];
 const rank = (file) => {
   const found = first.findIndex((part) => file.includes(`/${part}`));
   return found < 0 ? first.length : found;
