@@ -70,7 +70,7 @@ export type { NftablesGeneration } from './nftables-generation.ts';
 export { qdiscs } from './qdiscs.ts';
 export type { Qdisc, QdiscFilter, QdiscOptions, QdiscRemoval } from './qdiscs.ts';
 export type { DumpRequest, NetlinkRequest, Operation } from './request.ts';
-export { retireSockets, type RetiredPorts } from './retire-sockets.ts';
+export { type PortOwner, retireSockets, type RetiredPorts } from './retire-sockets.ts';
 export { openRouteSocket } from './route-socket.ts';
 export type { RouteSocket, RouteSocketOptions } from './route-socket.ts';
 export { routes } from './routes.ts';

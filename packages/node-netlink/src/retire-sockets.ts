@@ -1,6 +1,8 @@
 /** Takes the ports of a program that is about to be replaced from it, while it goes on with what it has received. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { lastError, lastErrno, libc } from './libc.ts';
+import { NetlinkError } from './netlink-error.ts';
+import { processStartTime } from './watch-process.ts';
 
 const SHUT_RDWR = 2;
 /** State of a listening socket in /proc/net/tcp (include/net/tcp_states.h). */
@@ -18,6 +20,13 @@ export interface RetiredPorts {
   readonly tcp?: number;
   /** Sockets bound to this UDP port receive nothing any more. */
   readonly udp?: number;
+}
+
+/** Whose ports are taken. */
+export interface PortOwner {
+  readonly pid: number;
+  /** Ticks since boot (proc_pid_stat(5), field 22): tells the process from a later one with its pid. Whoever has it if left out. */
+  readonly startTime?: number;
 }
 
 /** Inodes of the sockets of a process's namespace on a port, by /proc/PID/net. */
@@ -70,9 +79,10 @@ const occupy = (fd: number): void => {
  * are reached through pidfd_getfd(2), which takes the right to trace it (ptrace(2)); it goes on with the connections it has,
  * and nobody new comes to it.
  *
- * @throws {NetlinkError} what is returned, when the kernel forbids it; nothing, or a part, was taken then.
+ * @throws {NetlinkError} what is returned, when the process is gone (ESRCH) or the kernel forbids it; nothing, or a part, was
+ *   taken then.
  */
-export const retireSockets = (pid: number, { tcp, udp }: RetiredPorts): (() => number) => {
+export const retireSockets = ({ pid, startTime }: PortOwner, { tcp, udp }: RetiredPorts): (() => number) => {
   const sockets = socketsOf(pid);
   const found = (
     [
@@ -97,6 +107,9 @@ export const retireSockets = (pid: number, { tcp, udp }: RetiredPorts): (() => n
     };
     const process = taken(pidfdOpen(pid));
     try {
+      // After it was opened: from here on the descriptor means that process, and no later one.
+      if (startTime !== undefined && processStartTime(pid) !== startTime)
+        throw new NetlinkError({ request: `retire sockets of ${pid}`, errno: 'ESRCH' });
       for (const { table, number } of found) {
         const fd = taken(pidfdGetfd(process, number));
         try {

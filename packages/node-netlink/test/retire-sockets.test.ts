@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import test from 'ava';
-import { retireSockets } from 'node-netlink';
+import { NetlinkError, processStartTime, retireSockets } from 'node-netlink';
 
 /** Listens on both, says where, and says what it gets. */
 const program = `
@@ -22,6 +22,7 @@ test('ports of a running program are free for another, and what it accepted goes
   t.teardown(() => child.kill('SIGKILL'));
   const [line] = (await once(child.stdout, 'data')) as [Buffer];
   const port = Number(line.toString());
+  const owner = { pid: child.pid as number, startTime: processStartTime(child.pid as number) as number };
   const heard: string[] = [];
   child.stdout.on('data', (chunk: Buffer) => heard.push(chunk.toString()));
   const kept = connect(port, '127.0.0.1');
@@ -42,8 +43,14 @@ test('ports of a running program are free for another, and what it accepted goes
     }
   };
   t.is(await listen(), 'EADDRINUSE', 'control');
-  t.is(retireSockets(child.pid as number, { tcp: port + 1, udp: port + 1 })(), 0);
-  t.is(retireSockets(child.pid as number, { tcp: port, udp: port })(), 2);
+  t.is(retireSockets(owner, { tcp: port + 1, udp: port + 1 })(), 0);
+  const later = { ...owner, startTime: owner.startTime + 1 };
+  t.is(
+    t.throws(() => retireSockets(later, { tcp: port, udp: port })(), { instanceOf: NetlinkError }).code,
+    'netlink-not-found',
+  );
+  t.is(await listen(), 'EADDRINUSE', 'another process that has its pid keeps its ports');
+  t.is(retireSockets(owner, { tcp: port, udp: port })(), 2);
   t.is(await listen(), 'listening');
   const fresh = connect(port, '127.0.0.1');
   t.is(String((await once(fresh, 'data'))[0]), 'mine');
@@ -63,5 +70,5 @@ test('ports of a running program are free for another, and what it accepted goes
 });
 
 test('a process that is gone is said', (t) => {
-  t.throws(() => retireSockets(2 ** 22 + 1, { tcp: 53 }));
+  t.throws(() => retireSockets({ pid: 2 ** 22 + 1 }, { tcp: 53 }));
 });
