@@ -31,20 +31,26 @@ export const rulesetFeatures: readonly RulesetFeature[] = [
 export type AnyFeature = Feature<unknown> & {
   /** The parts of the document it reads: while they are the same, it is left alone. */
   readonly reads: readonly (keyof RouterDocument)[];
+  /** Whether it answers guests by a program of its own. The others are the way of packets through the router. */
+  readonly isService: boolean;
 };
 
-const feature = <Rendered>(of: Feature<Rendered>, reads: AnyFeature['reads']): AnyFeature => ({
-  ...(of as unknown as Feature<unknown>),
-  reads,
-});
+const feature = <Rendered>(
+  of: Feature<Rendered>,
+  reads: AnyFeature['reads'],
+  isService = false,
+): AnyFeature => ({ ...(of as unknown as Feature<unknown>), reads, isService });
+
+const service = <Rendered>(of: Feature<Rendered>, reads: AnyFeature['reads']): AnyFeature =>
+  feature(of, reads, true);
 
 /** Features with daemons of their own: one import and one line for each. */
 export const serviceFeatures: readonly AnyFeature[] = [
   // First, as it is quick and guests that boot wait for it.
-  feature(metadataFeature, ['legs', 'metadataGuests', 'dhcpSubnets', 'sourceNats', 'staticNats']),
-  feature(dnsFeature, ['legs', 'dhcpSubnets', 'dhcpHosts', 'dns']),
-  feature(dhcpFeature, ['legs', 'dhcpSubnets', 'dhcpHosts']),
-  feature(loadBalancerFeature, ['legs', 'loadBalancers', 'portForwards', 'staticNats']),
+  service(metadataFeature, ['legs', 'metadataGuests', 'dhcpSubnets', 'sourceNats', 'staticNats']),
+  service(dnsFeature, ['legs', 'dhcpSubnets', 'dhcpHosts', 'dns']),
+  service(dhcpFeature, ['legs', 'dhcpSubnets', 'dhcpHosts']),
+  service(loadBalancerFeature, ['legs', 'loadBalancers', 'portForwards', 'staticNats']),
 ];
 
 /** All features of one router, with the state of its table beside them. */

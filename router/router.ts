@@ -7,6 +7,7 @@ import type { AnyFeature } from './features.ts';
 import { Conditions } from './observe/conditions.ts';
 import type { Counters } from './observe/counters.ts';
 import type { EventLog } from './observe/event-log.ts';
+import { ReturningDrift } from './observe/returning-drift.ts';
 import type { System } from './system.ts';
 
 /** What is to be done when a document could not be put in force: wait this long, then twice as long, ms. */
@@ -64,10 +65,12 @@ export class Router {
   readonly #parts: RouterParts;
   readonly #running: readonly Running[];
   readonly #conditions: Conditions;
+  readonly #drift = new ReturningDrift();
   readonly #startedAt: number;
   #document: RouterDocument | null = null;
   #observedGeneration = 0;
   #appliedGeneration = 0;
+  #forwardingGeneration = 0;
   #queue: Promise<unknown> = Promise.resolve();
   #retry: NodeJS.Timeout | undefined;
   #retryDelay = FIRST_RETRY;
@@ -206,6 +209,8 @@ export class Router {
   async status(fresh = true): Promise<RouterStatus> {
     const { counters, observe, version, bundle } = this.#parts;
     const observed = (await observe?.()) ?? { health: [], leases: [], conditions: [] };
+    // That it has stopped nothing tells.
+    this.#driftReturns();
     const stopped = observed.conditions.filter(({ status }) => status === 'False');
     const conditions = this.#conditions.list().map((condition) =>
       condition.type === 'Ready' && condition.status === 'True' && stopped[0] !== undefined
@@ -222,6 +227,7 @@ export class Router {
       id: this.id,
       observedGeneration: this.#observedGeneration,
       appliedGeneration: this.#appliedGeneration,
+      forwardingGeneration: this.#forwardingGeneration,
       version,
       ...(bundle === undefined ? {} : { bundle }),
       startedAt: this.#startedAt,
@@ -337,6 +343,8 @@ export class Router {
     this.#observedGeneration = generation;
     const failures = this.#running.flatMap(({ failure }) => failure ?? []);
     const waiting = this.#running.flatMap((one) => one.waiting);
+    if (this.#running.every((one) => one.inForce || one.feature.isService))
+      this.#forwardingGeneration = generation;
     const missing = waiting.filter(({ reason }) => reason === 'LegMissing');
     this.#conditions.set(
       'LegsPresent',
@@ -385,14 +393,33 @@ export class Router {
 
   #drifted(changes: readonly string[]): void {
     const message = `Changed by others and put back: ${changes.join('; ')}`;
-    this.#conditions.set('Drifted', 'True', 'Healing', message, this.generation);
-    this.#conditions.set('Drifted', 'False', 'Healed', message, this.generation);
+    this.#drift.healed(changes, performance.now());
+    if (!this.#driftReturns()) {
+      this.#conditions.set('Drifted', 'True', 'Healing', message, this.generation);
+      this.#conditions.set('Drifted', 'False', 'Healed', message, this.generation);
+    }
     this.#parts.system.report({
       type: 'router.drift-healed',
       level: 'warning',
       subject: this.id,
       message,
     });
+  }
+
+  /** Drift that comes back as often as it is put right does not heal: it is stated for as long as it goes on. */
+  #driftReturns(): boolean {
+    const returning = this.#drift.returning(performance.now());
+    if (returning.length > 0) {
+      const message = `Changed by others again and again, as often as it is put back: ${returning.join('; ')}`;
+      this.#conditions.set('Drifted', 'True', 'Returning', message, this.generation);
+      return true;
+    }
+    const stated = this.#conditions.get('Drifted');
+    if (stated?.status === 'True') {
+      const message = 'What others changed again and again stays as it was put back';
+      this.#conditions.set('Drifted', 'False', 'Healed', message, this.generation);
+    }
+    return false;
   }
 
   #next<Result>(task: () => Promise<Result>): Promise<Result> {

@@ -42,6 +42,13 @@ export const RouterStatus = Type.Object(
       description: 'Generation that is in force in kernel and daemons.',
       minimum: 0,
     }),
+    forwardingGeneration: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        description:
+          'Generation whose way for packets (steering, table, legs, routes) is in force, whatever became of its services. Left out by programs that do not tell them apart.',
+      }),
+    ),
     version: Type.String({ description: 'Version of the daemon.' }),
     bundle: Type.Optional(BundleName),
     startedAt: Type.Integer({ description: 'When the daemon started, ms since the epoch.', minimum: 0 }),
