@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type KernelNftables, openNftables } from 'nftables-json';
@@ -57,15 +57,31 @@ const files: Files = {
   },
 };
 
+const SETTING_BYTES = 4096;
+
+/** All of a file that gives what fits into the first read, and nothing to a second one (fs/proc/proc_sysctl.c). */
+const readAtOnce = async (path: string): Promise<string> => {
+  const file = await open(path);
+  try {
+    for (let size = SETTING_BYTES; ; size *= 8) {
+      const { bytesRead, buffer } = await file.read(Buffer.alloc(size), 0, size, 0);
+      if (bytesRead < size) return buffer.toString('utf8', 0, bytesRead);
+    }
+  } finally {
+    await file.close();
+  }
+};
+
 const settings: Settings = {
   read: async (path) => {
     try {
-      return (await readFile(join('/proc/sys/net', path), 'utf8')).trim();
+      return (await readAtOnce(join('/proc/sys/net', path))).trim();
     } catch (error) {
       if (hasCode(error, 'ENOENT')) return null;
       throw error;
     }
   },
+  // What a long list takes in several writes the kernel adds up (proc_do_large_bitmap).
   write: (path, value) => writeFile(join('/proc/sys/net', path), value),
 };
 
@@ -73,7 +89,7 @@ const exec: Exec = {
   run: (program, args, options = {}) =>
     new Promise((resolve) => {
       const { input = '', timeout, cwd } = options;
-      const child = spawn(program, args, { stdio: 'pipe', timeout, cwd });
+      const child = spawn(program, args, { stdio: 'pipe', timeout, cwd, killSignal: 'SIGKILL' });
       const output: Buffer[] = [];
       const errors: Buffer[] = [];
       child.stdout.on('data', (chunk: Buffer) => output.push(chunk));

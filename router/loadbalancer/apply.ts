@@ -10,10 +10,10 @@ import {
   command,
   haproxyDirectory,
   haproxyProgram,
-  loadedStructure,
-  reload,
   serverChanges,
+  structureInForce,
 } from './haproxy.ts';
+import { reload } from './reload.ts';
 import type { RenderedLoadBalancers, RenderedServer } from './render.ts';
 import { haproxyPaths } from './schema.ts';
 
@@ -36,6 +36,9 @@ const wantedServers = (
     ]),
   );
 };
+
+const runs = (system: System, { subject }: RenderedLoadBalancers): Promise<boolean> =>
+  service(system, 'haproxy').isRunning(haproxyProgram(system, subject));
 
 /** Brings the servers of the running haproxy to what is wanted; reads back that they are. */
 const applyServers = async (system: System, next: RenderedLoadBalancers): Promise<string[]> => {
@@ -61,7 +64,7 @@ const applyServers = async (system: System, next: RenderedLoadBalancers): Promis
   throw new ServiceError('service-protocol', `haproxy does not take over: ${what}. It says: ${answer}`);
 };
 
-/** Asks `haproxy -c`. */
+/** Asks `haproxy -c`. Throws ServiceError when it gives no verdict. */
 export const check = async (system: System, next: RenderedLoadBalancers): Promise<Problem[]> => {
   if (next.configuration === '') return [];
   if (next.configuration === (await system.files.read(configurationPath(system)))) return [];
@@ -79,7 +82,10 @@ export const check = async (system: System, next: RenderedLoadBalancers): Promis
   ];
 };
 
-/** Difference of the configuration file, and the commands the running haproxy would get. */
+/**
+ * Difference of the configuration file, and the commands the running haproxy would get. Throws ServiceError when it runs and
+ * does not answer.
+ */
 export const diff = async (system: System, next: RenderedLoadBalancers): Promise<string> => {
   const path = configurationPath(system);
   const before = await system.files.read(path);
@@ -89,9 +95,8 @@ export const diff = async (system: System, next: RenderedLoadBalancers): Promise
     next.configuration === '' ? null : next.configuration,
   );
   if (next.configuration === '') return text;
-  const loaded = await loadedStructure(system);
-  if (loaded === null) return `${text}haproxy: start\n`;
-  if (loaded !== next.structure) return `${text}haproxy: reload\n`;
+  if (!(await runs(system, next))) return `${text}haproxy: start\n`;
+  if ((await structureInForce(system)) !== next.structure) return `${text}haproxy: reload\n`;
   const changes = await serverChanges(system, wantedServers(system, next));
   const commands = changes.filter(({ leaving }) => leaving !== true).flatMap((change) => change.commands);
   return text + commands.map((line) => `haproxy: ${line}\n`).join('');
@@ -101,10 +106,10 @@ export const diff = async (system: System, next: RenderedLoadBalancers): Promise
 export const outlook = async (system: System, next: RenderedLoadBalancers): Promise<ServiceOutlook> => {
   const text = await diff(system, next);
   const change = async (): Promise<ServiceOutlook['change']> => {
-    const runs = await service(system, 'haproxy').isRunning(haproxyProgram(system, next.subject));
-    if (next.configuration === '') return runs ? 'stop' : 'none';
-    if (!runs) return 'start';
-    if ((await loadedStructure(system)) !== next.structure) return 'reload';
+    const running = await runs(system, next);
+    if (next.configuration === '') return running ? 'stop' : 'none';
+    if (!running) return 'start';
+    if ((await structureInForce(system)) !== next.structure) return 'reload';
     return text === '' ? 'none' : 'told';
   };
   return { name: 'haproxy', change: await change(), text };
@@ -126,7 +131,7 @@ const bringAbout = async (system: System, next: RenderedLoadBalancers): Promise<
   const outcome = await service(system, 'haproxy').start(haproxyProgram(system, next.subject));
   if (outcome === 'started') return { changes: ['haproxy started'] };
   const changes: string[] = [];
-  if ((await loadedStructure(system)) !== next.structure) {
+  if ((await structureInForce(system)) !== next.structure) {
     await reload(system, next.structure);
     changes.push('haproxy reloaded with new listeners; earlier connections go on in the old worker');
   }

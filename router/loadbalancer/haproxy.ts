@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { askSocket } from '../service/ask-socket.ts';
+import { configurationVerdict } from '../service/configuration-verdict.ts';
 import type { Program } from '../service/program.ts';
 import { ServiceError } from '../service/service-error.ts';
 import { service } from '../service/services.ts';
@@ -12,23 +13,23 @@ import { parseServerState, planServers, type RunningServer, type ServerChange } 
 const HAPROXY = '/usr/sbin/haproxy';
 /** haproxy takes a command line of up to 16 kB (tune.bufsize); commands are far below 200 bytes. */
 const COMMANDS_A_LINE = 40;
-/** How long a reload may take, ms; it is asked for again once. A worker with 1000 servers starts in tens of ms. */
-const RELOAD_WITHIN = 4_000;
-
-/** How long after a reload the master is left alone, ms. */
-const MASTER_SETTLES = 400;
+/** A haproxy that is short of processor is asked so many times what it has loaded... */
+const LOOKS = 3;
+/** ... with this much time in between, ms: connections are refused for a moment while the master executes itself again. */
+const PAUSE = 200;
 
 /** The folder haproxy runs in. */
 export const haproxyDirectory = (system: System): string => service(system, 'haproxy').directory;
 
-const at = (system: System, name: keyof typeof haproxyPaths): string =>
+/** Where haproxy has one of its files. */
+export const at = (system: System, name: keyof typeof haproxyPaths): string =>
   join(haproxyDirectory(system), haproxyPaths[name]);
 
 /** Asks the worker in charge. */
 const ask = (system: System, command: string): Promise<string> =>
   askSocket(at(system, 'runtimeSocket'), command);
 
-/** What the worker in charge has loaded, null when none answers. */
+/** What the worker in charge has loaded; null when none answers, which says nothing about it. */
 export const loadedStructure = async (system: System): Promise<string | null> => {
   try {
     const info = await ask(system, 'show info');
@@ -36,6 +37,22 @@ export const loadedStructure = async (system: System): Promise<string | null> =>
   } catch {
     return null;
   }
+};
+
+/**
+ * What the haproxy that runs has loaded.
+ *
+ * @throws {ServiceError} `service-not-ready` when it does not answer, which is no reason to touch it: it may only be short
+ *   of processor, and a new worker would be so too.
+ */
+export const structureInForce = async (system: System): Promise<string> => {
+  for (let look = 1; look <= LOOKS; look += 1) {
+    const loaded = await loadedStructure(system);
+    if (loaded !== null) return loaded;
+    await system.clock.sleep(PAUSE);
+  }
+  const message = 'haproxy runs but does not say what it has loaded; it is left as it is and asked again';
+  throw new ServiceError('service-not-ready', message);
 };
 
 /**
@@ -62,58 +79,24 @@ export const haproxyProgram = (system: System, subject: string): Program => ({
   ready: async () => (await loadedStructure(system)) !== null,
 });
 
-/** haproxy's own verdict on a configuration: null when it would take it, else its words. */
+/**
+ * haproxy's own verdict on a configuration: null when it would take it, else its words.
+ *
+ * @throws {ServiceError} `service-no-verdict`
+ */
 export const checkConfiguration = async (system: System, configuration: string): Promise<string | null> => {
   // Another daemon may be asking at the same time.
   const name = `${haproxyPaths.candidate}.${process.pid}`;
   const candidate = join(haproxyDirectory(system), name);
-  await system.files.write(candidate, configuration, 0o600);
   await mkdir(at(system, 'jail'), { recursive: true, mode: 0o755 });
-  const args = ['-c', '-C', haproxyDirectory(system), '-f', name];
-  const { exitCode, stderr, stdout } = await system.exec.run(HAPROXY, args, { timeout: 10_000 });
-  await system.files.remove(candidate);
-  return exitCode === 0 ? null : `${stderr}${stdout}`.trim();
-};
-
-/** Failed reloads since the master started, null when it does not answer (it is just executing itself again). */
-const failedReloads = async (system: System): Promise<number | null> => {
+  await system.files.write(candidate, configuration, 0o600);
   try {
-    const processes = await askSocket(at(system, 'masterSocket'), 'show proc', 500);
-    return Number(/\[failed: (\d+)\]/.exec(processes)?.[1] ?? Number.NaN);
-  } catch {
-    return null;
+    const args = ['-c', '-C', haproxyDirectory(system), '-f', name];
+    // 1: it has errors; 2: it has none but would not start (haproxy.c, MODE_CHECK).
+    return await configurationVerdict(system, HAPROXY, args, [1, 2]);
+  } finally {
+    await system.files.remove(candidate);
   }
-};
-
-/**
- * Has a new worker take over the listening sockets with the configuration on disk; the old one finishes its connections.
- *
- * haproxy 2.6 may never answer `reload` nor close the connection, and loses commands that reach the master while it
- * executes itself again. So the answer is not waited for; that the reload happened is read from what the worker in charge says it
- * has loaded, and it is asked for a second time when that does not come.
- */
-export const reload = async (system: System, structure: string): Promise<void> => {
-  const { clock } = system;
-  const failed = await failedReloads(system);
-  for (let attempt = 0; attempt < 2; attempt += 1) {
-    askSocket(at(system, 'masterSocket'), 'reload', 1_000).catch(() => undefined);
-    const asked = clock.now();
-    const deadline = asked + RELOAD_WITHIN;
-    for (let wait = 10; clock.now() < deadline; wait = Math.min(wait * 2, 100)) {
-      await clock.sleep(wait);
-      if ((await loadedStructure(system)) === structure) return;
-      // While it executes itself again the master does not answer, and asking would only cost time.
-      if (clock.now() - asked < MASTER_SETTLES) continue;
-      const now = await failedReloads(system);
-      if (failed !== null && now !== null && now > failed) {
-        throw new ServiceError(
-          'service-protocol',
-          'haproxy refused the new configuration; the old worker goes on',
-        );
-      }
-    }
-  }
-  throw new ServiceError('service-not-ready', 'haproxy did not finish its reload; the old worker goes on');
 };
 
 /** The servers of the running haproxy, by backend and name. */

@@ -22,8 +22,12 @@ export interface RenderedLoadBalancers {
   readonly configuration: string;
 }
 
-/** Options of every server, the same in the file and over the socket (`default-server` does not apply to the latter). */
-export const serverOptions = (weight: number): string => `check inter 2s fall 3 rise 2 weight ${weight}`;
+/**
+ * Options of every server: one that is down is asked twice as often, for it to be back soon. The same in the file and over the
+ * socket (`default-server` does not apply to the latter).
+ */
+export const serverOptions = (weight: number): string =>
+  `check inter 2s downinter 1s fall 3 rise 2 weight ${weight}`;
 
 const rendered = (member: LoadBalancerMember): RenderedServer => ({
   name: member.id,

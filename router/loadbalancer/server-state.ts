@@ -10,6 +10,8 @@ export interface RunningServer {
   readonly maintenance: boolean;
   /** By its health checks. */
   readonly up: boolean;
+  /** How long it has been so, s. */
+  readonly since: number;
 }
 
 /** SRV_ADMF_FMAINT: put into maintenance by command (management guide, 9.3 "show servers state"). */
@@ -35,9 +37,22 @@ export const parseServerState = (text: string): Map<string, Map<string, RunningS
       weight: Number(cell('srv_uweight')),
       maintenance: (Number(cell('srv_admin_state')) & FORCED_MAINTENANCE) !== 0,
       up: cell('srv_op_state') === '2',
+      since: Number(cell('srv_time_since_last_change')),
     });
   }
   return backends;
+};
+
+/** Servers of a configuration file, as `backend/server`. */
+export const configuredServers = (text: string): string[] => {
+  const names: string[] = [];
+  let backend = '';
+  for (const line of text.split('\n')) {
+    const [keyword, name = ''] = line.trim().split(' ');
+    if (keyword === 'backend') backend = name;
+    if (keyword === 'server') names.push(`${backend}/${name}`);
+  }
+  return names;
 };
 
 /** Runtime commands for one thing to change, and how to say it to people. */

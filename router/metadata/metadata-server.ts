@@ -62,9 +62,9 @@ export class MetadataServer {
   #current: RenderedMetadata | null = null;
   #total = 0;
   #ending = false;
-  /** Passwords are one server's at a time: this one's from here on. */
-  #hasPasswords = false;
-  readonly #passwords = Promise.withResolvers<void>();
+  /** Passwords, and guests that came lately, are one server's at a time: this one's from here on. */
+  #isInCharge = false;
+  readonly #inCharge = Promise.withResolvers<void>();
 
   constructor(system: System) {
     this.#system = system;
@@ -88,13 +88,13 @@ export class MetadataServer {
     const changes = await this.#listen(next);
     const taken = await this.#taken.settle(next);
     // Whether an earlier daemon got around to telling is not known; telling twice is harmless.
-    if (!this.#hasPasswords) for (const guest of taken) this.#tell(guest);
-    this.#hasPasswords = true;
-    this.#passwords.resolve();
+    if (!this.#isInCharge) for (const guest of taken) this.#tell(guest);
+    this.#isInCharge = true;
+    this.#inCharge.resolve();
     return changes;
   }
 
-  /** Listens beside the server of a daemon that is about to end. Who asks for a password waits for {@link set}. */
+  /** Listens beside the server of a daemon that is about to end. Who asks for a password, and who is not known, waits for {@link set}. */
   async besides(next: RenderedMetadata): Promise<void> {
     await this.#listen(next);
   }
@@ -236,7 +236,10 @@ export class MetadataServer {
       return;
     }
     const guest = this.#current?.guests.get(request.socket.remoteAddress ?? '');
-    if (guest === undefined) deliver(request, response, notFound);
+    if (guest === undefined && !this.#isInCharge)
+      // The daemon that is about to end may know it already: it alone is told what is new.
+      void this.#inCharge.promise.then(() => this.#answer(port, request, response));
+    else if (guest === undefined) deliver(request, response, notFound);
     else if (port === METADATA_PORT) deliver(request, response, answer(guest, request.url ?? '/'));
     else {
       this.#password(guest, request, response).catch((error: unknown) => {
@@ -250,7 +253,7 @@ export class MetadataServer {
 
   /** CloudStack's password server: https://docs.cloudstack.apache.org/en/latest/adminguide/templates/_password.html */
   async #password(guest: RenderedGuest, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    await this.#passwords.promise;
+    await this.#inCharge.promise;
     switch (request.headers['domu_request']) {
       case 'send_my_password':
         plain(response, 200, (await this.#taken.offered(guest)) ?? 'saved_password');

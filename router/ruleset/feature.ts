@@ -30,7 +30,8 @@ export const rulesetFeature = (
         await system.nftables.check(text);
         return [];
       } catch (error) {
-        if (!(error instanceof NftablesError)) throw error;
+        // Without its helper nft has said nothing of the document.
+        if (!(error instanceof NftablesError) || error.code === 'helper-exited') throw error;
         return [
           {
             pointer: '',

@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { retireSockets } from 'node-netlink';
+import { NetlinkError, retireSockets } from 'node-netlink';
 import type { System } from '../system.ts';
 import type { Succession } from './succession.ts';
 
@@ -36,12 +36,16 @@ const yieldProcessor = (pid: number): void => {
 export const dnsmasqSuccession = (system: System): Succession => {
   const { nftables, clock } = system;
   let paused = false;
+  let spins = false;
   return {
     linger: LINGER,
     before: async (old) => {
-      const stopListening = old.flatMap((pid) => {
+      // A listener that was taken is silent when it is connected with itself (retireSockets), which only one of an address can
+      // be. As long as another one before it is still there its poll(2) returns at once, for ever.
+      spins = old.length > 1;
+      const stopListening = old.flatMap((one) => {
         try {
-          return [retireSockets(pid, { tcp: DNS_PORT })];
+          return [retireSockets(one, { tcp: DNS_PORT })];
         } catch {
           // One that was leaving has left.
           return [];
@@ -60,15 +64,22 @@ export const dnsmasqSuccession = (system: System): Succession => {
       );
       paused = true;
       await clock.sleep(HANDSHAKE);
-      for (const stop of stopListening) stop();
+      for (const stop of stopListening) {
+        try {
+          stop();
+        } catch (error) {
+          // One may also have left since it was looked at; it is not to keep the others from it.
+          if (!(error instanceof NetlinkError && error.errno === 'ESRCH')) throw error;
+        }
+      }
     },
     after: async (old) => {
       if (paused) await nftables.apply(`delete table ${TABLE}\n`);
       paused = false;
       try {
         retireSockets(old, { udp: DHCP_PORT })();
-        // Its poll(2) returns at once from now on, for sockets that no longer listen: it is to spin behind everybody else.
-        yieldProcessor(old);
+        // Behind everybody else; one that does not spin is to finish what it has begun as quickly as ever.
+        if (spins) yieldProcessor(old.pid);
       } catch {
         // It is gone: so are its sockets.
       }

@@ -17,6 +17,7 @@ import type { Problem } from 'documents';
 import { prefixContains } from 'ip';
 import type { Applied, ServiceOutlook } from '../feature.ts';
 import type { System } from '../system.ts';
+import { configurationVerdict } from './configuration-verdict.ts';
 import { dnsmasqSuccession } from './dnsmasq-succession.ts';
 import { type DnsmasqParts, dnsmasqFiles, isNeeded } from './dnsmasq-setup.ts';
 import type { Program } from './program.ts';
@@ -118,7 +119,7 @@ export class Dnsmasq {
     return { name: 'dnsmasq', change, text };
   }
 
-  /** Asks `dnsmasq --test` about the configuration. */
+  /** Asks `dnsmasq --test` about the configuration. Throws ServiceError when it gives no verdict. */
   async check(part: Partial<DnsmasqParts>): Promise<Problem[]> {
     const parts = this.#imagine(part);
     if (parts === null || !isNeeded(parts)) return [];
@@ -130,20 +131,19 @@ export class Dnsmasq {
     // Another daemon may be asking at the same time.
     const candidate = join(directory, `dnsmasq.conf.check.${process.pid}`);
     await this.#system.files.write(candidate, next.text);
-    const { exitCode, stderr } = await this.#system.exec.run(
-      DNSMASQ,
-      ['--test', `--conf-file=${candidate}`],
-      {
-        timeout: 10_000,
-      },
-    );
-    await this.#system.files.remove(candidate);
-    if (exitCode === 0) return [];
+    let words: string | null;
+    try {
+      // 1: a problem with the configuration (dnsmasq(8), EXIT CODES); asked to end, it says 5.
+      words = await configurationVerdict(this.#system, DNSMASQ, ['--test', `--conf-file=${candidate}`], [1]);
+    } finally {
+      await this.#system.files.remove(candidate);
+    }
+    if (words === null) return [];
     return [
       {
         pointer: '',
         code: 'dnsmasq-refuses',
-        message: `dnsmasq refuses the configuration: ${stderr.trim()}`,
+        message: `dnsmasq refuses the configuration: ${words}`,
         hint: 'Correct what it names; if nothing in the document explains it, the installed dnsmasq is another one than 2.90.',
       },
     ];

@@ -7,6 +7,8 @@ export type ServiceErrorCode =
   | 'service-not-ending'
   /** It answered, but not what its protocol says. */
   | 'service-protocol'
+  /** It was asked about a configuration and was killed, or could not be started, before it said anything. */
+  | 'service-no-verdict'
   /** A path is too long for a unix socket (unix(7): 107 bytes). */
   | 'socket-path-too-long';
 

@@ -2,12 +2,15 @@ import { stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ProcessWatch, processStartTime, watchProcess } from 'node-netlink';
 import type { System } from '../system.ts';
+import { findProgram, runsProgram } from './find-program.ts';
 import type { Program } from './program.ts';
 import { ServiceError } from './service-error.ts';
-import type { Succession } from './succession.ts';
+import type { Process, Succession } from './succession.ts';
 
 /** How long a started program may take until it answers, ms. */
 const READY_WITHIN = 5_000;
+/** The same for one that starts beside another, which serves meanwhile: there is less hurry, ms. */
+const SUCCEED_WITHIN = 10_000;
 /** How long a program may take to end after SIGTERM before it is killed, ms. */
 const END_WITHIN = 2_000;
 /** A program that ran this long starts with a clean slate: its end is not held against it, ms. */
@@ -17,18 +20,14 @@ const LARGEST_LOG = 4 * 1024 * 1024;
 /** Of programs that were replaced, so many may still be finishing what they had begun. */
 const MOST_LEAVING = 8;
 const SUCCESSION_ATTEMPTS = 3;
+/** ... of which so many may wait in vain for one that runs and does not answer. */
+const LATE_ATTEMPTS = 2;
 const FIRST_DELAY = 100;
 const LONGEST_DELAY = 30_000;
 
 /** ms to wait before the next start after `failures` ends or failed starts in a row: none, then 0.1 s doubling up to 30 s. */
 export const restartDelay = (failures: number): number =>
   failures === 0 ? 0 : Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** (failures - 1));
-
-interface Process {
-  readonly pid: number;
-  /** Ticks since boot (proc(5), field 22): tells the process from a later one with the same pid. */
-  readonly startTime: number;
-}
 
 /** What is kept on disk about a running program, so that the next router daemon knows it again. */
 interface Running extends Process {
@@ -110,7 +109,11 @@ export class Service {
     return this.#next(async () => {
       this.#wanted = program;
       await this.#boundLog();
-      if (this.#isAlive()) return 'running';
+      if (this.#isAlive()) {
+        // It took longer than its start was waited for.
+        if (!this.#isUp()) await this.#comeUp(program);
+        return 'running';
+      }
       if (await this.#adopt(program)) return 'adopted';
       await this.#start(program);
       return 'started';
@@ -172,7 +175,7 @@ export class Service {
   async isRunning(program: Program): Promise<boolean> {
     if (this.#isAlive()) return true;
     const found = await this.#recorded(program);
-    return found !== null && (await this.#fits(found.pid, program));
+    return found !== null && (await runsProgram(this.#system.files, found.pid, program));
   }
 
   /** Sends a signal to the running program; false when there is none. */
@@ -209,6 +212,11 @@ export class Service {
     return this.#running !== null && processStartTime(this.#running.pid) === this.#running.startTime;
   }
 
+  /** Whether it runs and has answered since it was started. */
+  #isUp(): boolean {
+    return this.#isAlive() && this.#state?.status === 'True';
+  }
+
   #set(status: 'True' | 'False', reason: string, message: string): void {
     const since = this.#state?.status === status ? this.#state.lastTransitionTime : this.#system.clock.now();
     this.#state = { status, reason, message, lastTransitionTime: since };
@@ -217,7 +225,7 @@ export class Service {
   /** Takes over the program that an earlier router daemon started, if it still runs. */
   async #adopt(program: Program): Promise<boolean> {
     const found = await this.#recorded(program);
-    if (found === null || !(await this.#fits(found.pid, program))) return false;
+    if (found === null || !(await runsProgram(this.#system.files, found.pid, program))) return false;
     const { leaving, ...own } = found;
     // Whoever was to end it is gone.
     for (const one of leaving ?? []) this.#kill(one, 'SIGKILL');
@@ -239,46 +247,12 @@ export class Service {
     if (record.path !== program.path) return null;
     if ('starting' in record) {
       const leaving = (record.leaving ?? []).filter(isAlive);
-      const started = await this.#unrecorded(program, leaving);
-      if (started !== null) return { ...started, leaving };
+      const started = await findProgram(this.#system.files, program, leaving);
+      if (started !== null) return { ...started, path: program.path, leaving };
       const last = leaving.at(-1);
       return last === undefined ? null : { ...last, path: program.path, leaving: leaving.slice(0, -1) };
     }
     return Number.isInteger(record.pid) && processStartTime(record.pid) === record.startTime ? record : null;
-  }
-
-  /** Whether a process was started with the command line of `program`. */
-  async #fits(pid: number, program: Program): Promise<boolean> {
-    const command = await this.#procFile(pid, 'cmdline');
-    const [path, ...args] = command.split('\0');
-    return path === program.path && program.marks.every((mark) => args.includes(mark));
-  }
-
-  /** The program that was started by a daemon which ended before it could write its pid down. */
-  async #unrecorded(program: Program, others: readonly Process[]): Promise<Running | null> {
-    for (const name of await this.#system.files.list('/proc')) {
-      const pid = Number(name);
-      if (
-        !Number.isInteger(pid) ||
-        others.some((other) => other.pid === pid) ||
-        !(await this.#fits(pid, program))
-      )
-        continue;
-      // Programs are started as leaders of sessions (proc_pid_stat(5), field 6); their workers have the same command line.
-      const fields = (await this.#procFile(pid, 'stat')).replace(/^.*\) /s, '').split(' ');
-      const startTime = processStartTime(pid);
-      if (Number(fields[3]) === pid && startTime !== null) return { pid, startTime, path: program.path };
-    }
-    return null;
-  }
-
-  /** Empty when the process is gone, or going. */
-  async #procFile(pid: number, name: 'cmdline' | 'stat'): Promise<string> {
-    try {
-      return (await this.#system.files.read(`/proc/${pid}/${name}`)) ?? '';
-    } catch {
-      return '';
-    }
   }
 
   async #write(record: Running | Starting): Promise<void> {
@@ -295,8 +269,12 @@ export class Service {
     }
   }
 
-  async #start(program: Program, last?: () => Promise<void>): Promise<void> {
-    const { clock, exec } = this.#system;
+  /** `last` is done just before it starts, `within` is for how long it is waited for, ms. */
+  async #start(
+    program: Program,
+    { last, within }: { readonly last?: () => Promise<void>; readonly within?: number } = {},
+  ): Promise<void> {
+    const { exec } = this.#system;
     await program.prepare?.();
     await this.#write({ starting: true, path: program.path });
     await last?.();
@@ -313,7 +291,14 @@ export class Service {
       await this.#write(running);
       this.#hold(running);
     }
-    const deadline = clock.now() + READY_WITHIN;
+    await this.#comeUp(program, within);
+  }
+
+  /** Waits until the program that was started answers. Throws ServiceError when it ends, or does not answer in time: it runs on then. */
+  async #comeUp(program: Program, within = READY_WITHIN): Promise<void> {
+    const { clock } = this.#system;
+    const { pid } = this;
+    const deadline = clock.now() + within;
     for (let wait = 3; ; wait = Math.min(wait * 2, 80)) {
       if (!this.#isAlive()) {
         this.#running = null;
@@ -321,7 +306,7 @@ export class Service {
       }
       if (await program.ready()) break;
       if (clock.now() > deadline) {
-        const what = `${program.path} (pid ${pid}) runs but did not answer within ${READY_WITHIN / 1000} s`;
+        const what = `${program.path} (pid ${pid}) runs but did not answer within ${within / 1000} s`;
         throw this.#failed('service-not-ready', what, await this.#tail());
       }
       await clock.sleep(wait);
@@ -335,13 +320,18 @@ export class Service {
     const leaving: Process = { pid, startTime };
     this.#leaving = [...this.#leaving, leaving];
     for (const one of this.#leaving.slice(0, -MOST_LEAVING)) this.#dismiss(one);
+    const state = this.#state;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        await this.#start(program, () => before(this.#leaving.map((one) => one.pid)));
+        await this.#start(program, { last: () => before(this.#leaving), within: SUCCEED_WITHIN });
         break;
       } catch (error) {
-        // One that leaves may have been told of a new address, and have taken it, at the wrong moment.
-        if (attempt < SUCCESSION_ATTEMPTS && this.#running === null && isAlive(old)) continue;
+        // One that leaves may have been told of a new address, and have taken it, at the wrong moment; or the new one was too slow.
+        if (attempt < (this.#running === null ? SUCCESSION_ATTEMPTS : LATE_ATTEMPTS) && isAlive(old)) {
+          this.#state = state;
+          await this.#end('SIGKILL');
+          continue;
+        }
         const message = error instanceof Error ? error.message : String(error);
         this.#system.report({
           type: 'router.service-not-succeeded',
@@ -351,11 +341,11 @@ export class Service {
         });
         this.#leaving = this.#leaving.filter((one) => one !== leaving);
         for (const one of this.#leaving) this.#dismiss(one);
-        await after(old.pid).catch(() => undefined);
+        await after(leaving).catch(() => undefined);
         return false;
       }
     }
-    await after(old.pid);
+    await after(leaving);
     void this.#system.clock.sleep(linger).then(async () => {
       if (this.#released || !this.#leaving.includes(leaving)) return;
       this.#dismiss(leaving);
@@ -416,11 +406,11 @@ export class Service {
         this.#failures += 1;
         if (delay > 0) await clock.sleep(delay);
         const wanted = this.#wanted;
-        if (wanted === null || this.#released || this.#running !== null) return;
+        if (wanted === null || this.#released || this.#isUp()) return;
         try {
           await this.#next(async () => {
-            if (this.#wanted !== wanted || this.#isAlive()) return;
-            await this.#start(wanted);
+            if (this.#wanted !== wanted || this.#isUp()) return;
+            await (this.#isAlive() ? this.#comeUp(wanted) : this.#start(wanted));
             this.#restarts += 1;
             report({
               type: 'router.service-restarted',
@@ -429,7 +419,7 @@ export class Service {
               message: `${this.name} (pid ${pid}) ended by itself; runs again as pid ${this.pid} after ${clock.now() - since} ms`,
             });
           });
-          if (this.#running !== null) return;
+          if (this.#isUp()) return;
         } catch (error) {
           if (told) continue;
           told = true;
@@ -455,7 +445,7 @@ export class Service {
     if (running !== null) this.#kill(running, signal);
   }
 
-  async #end(signal: 'SIGTERM'): Promise<void> {
+  async #end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
     const running = this.#running;
     if (running === null) return;
     for (const step of [signal, 'SIGKILL'] as const) {

@@ -184,7 +184,7 @@ export class StateFollower {
         return;
       case 'members':
         this.#members = line.items;
-        await raiseMembers(this.#system, line.items);
+        await this.#raise();
         return;
       case 'passwords':
         await metadataServer(this.#system).inheritTaken(line.items);
@@ -203,8 +203,13 @@ export class StateFollower {
     const place = this.#place();
     if (place === null) return;
     insertNeighbours(this.#system, place, { neighbours: this.#neighbours }, true);
-    await raiseMembers(this.#system, this.#members);
+    await this.#raise();
     await this.#takeLeases();
+  }
+
+  /** A balancer that does not answer keeps nothing else from being followed: it is told again with the next round. */
+  async #raise(): Promise<void> {
+    await raiseMembers(this.#system, this.#members).catch(() => undefined);
   }
 
   /** dnsmasq reads leases at its start only: it is restarted, which nobody notices, and not for every guest by itself. */

@@ -69,6 +69,16 @@ const all = (): number[] =>
       }
     });
 
+/** Waits until IPv6 has found its own addresses to be free (RFC 4862, 5.4): dnsmasq takes each as soon as it is. */
+const addressesSettled = async (): Promise<void> => {
+  const tentative = () =>
+    readFileSync('/proc/self/net/if_inet6', 'utf8')
+      .trimEnd()
+      .split('\n')
+      .some((line) => (Number.parseInt(line.split(/\s+/)[4] ?? '', 16) & 0x40) !== 0);
+  for (let turn = 0; turn < 100 && tentative(); turn += 1) await sleep(50);
+};
+
 /** Answers every query with an address that nobody may keep, 300 ms after it was asked. */
 const slowServer = `
   const socket = require('node:dgram').createSocket('udp4');
@@ -98,6 +108,7 @@ test.serial('20 restarts under load leave nothing unanswered', async (t) => {
   web.configure('10.1.1.11/24');
   const load = new Load(web.namespace, jobs);
   t.teardown(() => load.kill());
+  await addressesSettled();
   await sleep(700);
   const pids = new Set<number | null>();
   for (let number = 1; number <= 20; number += 1) {
@@ -164,5 +175,47 @@ test.serial(
     t.deepEqual(await apply(next, served(30)), []);
     for (let turn = 0; turn < 100 && all().length > 1; turn += 1) await sleep(10);
     t.deepEqual(all(), [service(next, 'dnsmasq').pid]);
+  },
+);
+
+/** The same system, which stops what it starts for `pause` ms, before it has begun. */
+const interrupted = (pause: number): System => ({
+  ...system,
+  exec: {
+    ...system.exec,
+    start: async (...args) => {
+      const pid = await system.exec.start(...args);
+      process.kill(pid, 'SIGSTOP');
+      void sleep(pause).then(() => processStartTime(pid) !== null && process.kill(pid, 'SIGCONT'));
+      return pid;
+    },
+  },
+});
+
+test.serial(
+  'one that takes seven seconds to begin is waited for, while the one before it answers',
+  async (t) => {
+    const late = interrupted(7_000);
+    t.teardown(() => releaseServices(late));
+    t.deepEqual(await apply(late, served(30)), [], 'it takes over what runs');
+    const before = service(late, 'dnsmasq').pid;
+    system.reports.length = 0;
+    const load = new Load(web.namespace, [
+      { ...(jobs[0] as Job), rate: 50 },
+      { ...(jobs[3] as Job), rate: 5 },
+    ]);
+    t.teardown(() => load.kill());
+    await sleep(700);
+    const began = Date.now();
+    t.regex((await apply(late, served(31))).join(), /restarted/);
+    t.true(Date.now() - began > 6_500, 'control: it was slow');
+    await sleep(300);
+    const tallies = await load.stop();
+    t.log(JSON.stringify(tallies));
+    for (const { asked, ok } of tallies) t.is(ok, asked);
+    t.not(service(late, 'dnsmasq').pid, before);
+    t.deepEqual(system.reports, []);
+    // The first daemon takes over again, as the following tests are about it.
+    releaseServices(late);
   },
 );

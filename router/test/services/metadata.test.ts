@@ -4,6 +4,7 @@ import test from 'ava';
 import type { MetadataGuest, RouterDocument } from 'documents';
 import { metadataServer } from '../../metadata/apply.ts';
 import { metadataFeature as feature } from '../../metadata/feature.ts';
+import { render as renderMetadata } from '../../metadata/render.ts';
 import { document } from './document.ts';
 import { type Machine, TestNetwork } from './network.ts';
 import { removeSystem, testSystem } from './test-system.ts';
@@ -230,3 +231,26 @@ test.serial('what differs is told without secrets', async (t) => {
   t.regex(text, /metadata of ins-web at 10\.1\.1\.11/);
   t.notRegex(text, /Secret/);
 });
+
+test.serial(
+  'a guest that came while one daemon takes over from another is answered by who knows it',
+  async (t) => {
+    const late = testSystem(system.directory);
+    const server = metadataServer(late);
+    t.teardown(() => server.close());
+    const other = 'http://10.1.1.2/latest/instance-id';
+    const ask = async () =>
+      (await web.run('/usr/bin/curl', ['-s', '-m', '5', '-w', '%{http_code}', other])).stdout;
+    const at = (...known: MetadataGuest[]) => {
+      const rendered = renderMetadata(served(...known));
+      return { ...rendered, listeners: ['10.1.1.2'] };
+    };
+    await server.besides(at(guest('db', '10.1.1.12')));
+    const asked = ask();
+    t.is(await Promise.race([asked, sleep(300)]), undefined, 'it may be known to the one that ends');
+    await server.set(at(guest('db', '10.1.1.12'), guest('web', '10.1.1.11')));
+    t.is(await asked, 'ins-web200');
+    await server.set(at(guest('db', '10.1.1.12')));
+    t.is(await ask(), 'not found\n404', 'control: in charge, it does not wait');
+  },
+);

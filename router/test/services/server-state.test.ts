@@ -13,8 +13,8 @@ test('reads what haproxy 2.6 says', (t) => {
   t.deepEqual(
     [...(parseServerState(text).get('lb-1') ?? [])],
     [
-      ['mem-a', { address: '10.1.1.11', port: 8000, weight: 100, maintenance: false, up: true }],
-      ['mem-b', { address: '10.1.1.12', port: 8000, weight: 0, maintenance: true, up: false }],
+      ['mem-a', { address: '10.1.1.11', port: 8000, weight: 100, maintenance: false, up: true, since: 12 }],
+      ['mem-b', { address: '10.1.1.12', port: 8000, weight: 0, maintenance: true, up: false, since: 12 }],
     ],
   );
   t.is(parseServerState('').size, 0);
@@ -39,7 +39,7 @@ const obey = (
       if (found !== undefined) throw new Error('already there');
       const [address = '', port] = (words[3] ?? '').split(':');
       const weight = Number(words[words.indexOf('weight') + 1]);
-      servers.set(server, { address, port: Number(port), weight, maintenance: true, up: true });
+      servers.set(server, { address, port: Number(port), weight, maintenance: true, up: true, since: 0 });
     } else if (line.startsWith('enable server')) set({ maintenance: false });
     else if (line.startsWith('del server')) {
       if (found?.maintenance === true && !busy.has(name)) servers.delete(server);
@@ -73,7 +73,7 @@ test('from any servers to any others, keeping the busy ones out of service', (t)
             new Map(
               has.map(({ name, ...rest }, index) => [
                 name,
-                { ...rest, maintenance: maintained[index] ?? false, up: true },
+                { ...rest, maintenance: maintained[index] ?? false, up: true, since: 60 },
               ]),
             ),
           ],

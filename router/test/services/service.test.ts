@@ -5,6 +5,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { processStartTime } from 'node-netlink';
 import type { Program } from '../../service/program.ts';
+import type { Succession } from '../../service/succession.ts';
 import { restartDelay } from '../../service/service.ts';
 import { releaseServices, service, serviceConditions } from '../../service/services.ts';
 import { textDiff } from '../../service/text-diff.ts';
@@ -117,6 +118,119 @@ test('says with its last words why it does not start', async (t) => {
   const error = await t.throwsAsync(service(system, 'sleeper').start(program), { code: 'service-exited' });
   t.regex(error?.message ?? '', /invalid time interval/);
   t.is(serviceConditions(system)[0]?.status, 'False');
+});
+
+/** The same system with a clock that goes ten times as fast: what takes seconds need not be waited for. */
+const hurried = (system: TestSystem): TestSystem => ({
+  ...system,
+  clock: { now: () => Date.now() * 10, sleep: (ms) => sleep(ms / 10) },
+});
+
+/** A service that does not answer until it is told to. */
+class Late {
+  answers = false;
+  readonly program: Program = { ...sleeper(unique()), ready: () => Promise.resolve(this.answers) };
+}
+
+const status = (system: TestSystem) => serviceConditions(system).map((each) => [each.status, each.reason])[0];
+
+test('one that answers only after its start was given up runs, when it is asked again', async (t) => {
+  const system = hurried(open(t));
+  t.teardown(() => releaseServices(system));
+  const late = new Late();
+  const tried = service(system, 'sleeper');
+  await t.throwsAsync(tried.start(late.program), { code: 'service-not-ready' });
+  t.deepEqual(status(system), ['False', 'NotReady']);
+  const { pid } = tried;
+  t.not(pid, null);
+  await t.throwsAsync(tried.start(late.program), { code: 'service-not-ready' }, 'it still does not');
+  t.deepEqual(status(system), ['False', 'NotReady']);
+  late.answers = true;
+  t.is(await tried.start(late.program), 'running');
+  t.deepEqual(status(system), ['True', 'Running']);
+  t.is(tried.pid, pid, 'the same process all along');
+});
+
+test('one that came back by itself and answers late runs without anybody asking', async (t) => {
+  const system = hurried(open(t));
+  t.teardown(() => releaseServices(system));
+  const late = new Late();
+  late.answers = true;
+  await service(system, 'sleeper').start(late.program);
+  late.answers = false;
+  process.kill(service(system, 'sleeper').pid as number, 'SIGKILL');
+  t.true(await until(() => status(system)?.[1] === 'NotReady'));
+  const { pid } = service(system, 'sleeper');
+  late.answers = true;
+  t.true(await until(() => status(system)?.[0] === 'True'));
+  t.is(service(system, 'sleeper').pid, pid);
+  t.deepEqual(
+    system.reports.map(({ type }) => type),
+    ['router.service-failed', 'router.service-restarted'],
+  );
+});
+
+/** A succession that notes whom it was told of. */
+const noted = (): Succession & { readonly told: number[]; readonly freed: number[] } => {
+  const [before, after]: [number[], number[]] = [[], []];
+  return {
+    told: before,
+    freed: after,
+    linger: 500,
+    before: async (old) => void before.push(old.at(-1)?.pid as number),
+    after: async (old) => void after.push(old.pid),
+  };
+};
+
+test('a successor that is slow to answer is waited for while the old one serves', async (t) => {
+  const system = hurried(open(t));
+  t.teardown(() => releaseServices(system));
+  const program = sleeper(unique());
+  const tried = service(system, 'sleeper');
+  await tried.start(program);
+  const old = tried.pid as number;
+  const late = new Late();
+  const succession = noted();
+  const replaced = tried.replace(late.program, succession);
+  await sleep(700);
+  t.not(processStartTime(old), null, 'after seven of its seconds it serves');
+  t.not(status(system)?.[0], 'False');
+  t.deepEqual(succession.freed, []);
+  late.answers = true;
+  await replaced;
+  t.deepEqual([succession.told, succession.freed], [[old], [old]]);
+  t.true(await until(() => processStartTime(old) === null), 'it is ended afterwards');
+  t.deepEqual(system.reports, []);
+});
+
+test('a successor that does not answer is tried once more before the old one is ended', async (t) => {
+  const system = hurried(open(t));
+  t.teardown(() => releaseServices(system));
+  const tried = service(system, 'sleeper');
+  await tried.start(sleeper(unique()));
+  const old = tried.pid as number;
+  const late = new Late();
+  const succession = noted();
+  const tries: (number | null)[] = [];
+  const replaced = tried.replace(late.program, {
+    ...succession,
+    before: async (those) => {
+      tries.push(tried.pid);
+      t.not(processStartTime(old), null);
+      t.not(status(system)?.[0], 'False', 'there is one that serves');
+      await succession.before(those);
+    },
+  });
+  await t.throwsAsync(replaced, { code: 'service-not-ready' }, 'nor does it answer after a restart');
+  t.deepEqual(succession.told, [old, old]);
+  t.deepEqual(tries, [null, null], 'the first successor was ended before the second came');
+  t.is(processStartTime(old), null);
+  t.deepEqual(
+    system.reports.map(({ type }) => type),
+    ['router.service-not-succeeded'],
+  );
+  late.answers = true;
+  t.is(await tried.start(late.program), 'running');
 });
 
 test('waits longer from failure to failure', (t) => {
