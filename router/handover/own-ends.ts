@@ -37,6 +37,13 @@ export const NOT_OVER: ConntrackFilter = { tcpStates: OPEN };
 export const isOpenTcp = ({ tcp }: Pick<ConntrackEntry, 'tcp'>): boolean =>
   tcp !== undefined && OPEN.has(tcp.state);
 
+/** TCP states in which nobody waits for anything any more. */
+const OVER: ReadonlySet<TcpState> = new Set(['last-ack', 'time-wait', 'close'] as const);
+
+/** Whether a TCP connection has ended. */
+export const isOverTcp = ({ tcp }: Pick<ConntrackEntry, 'tcp'>): boolean =>
+  tcp !== undefined && OVER.has(tcp.state);
+
 /** What has less to live, seconds, may be gone before anybody has looked whether it was carried over. */
 const SHORT_LIFE = 3;
 

@@ -5,7 +5,7 @@ import type { System } from '../system.ts';
 import { NOT_OVER } from './own-ends.ts';
 import { ownAddresses } from './render.ts';
 import { countSessions } from './sessions.ts';
-import { exportState, type HandoverState, importState } from './state.ts';
+import { exportState, importState, type WrittenState } from './state.ts';
 import { stateErrors } from './state-shape.ts';
 
 /** Handlers of what two routers tell each other through the host agent. `document` is asked for when it is needed. */
@@ -24,7 +24,7 @@ export const handoverRoutes = (system: System, document: () => RouterDocument | 
         if (wrong.length > 0) {
           throw new Refusal(422, 'not-valid', `Not as another router writes it: ${wrong.join(', ')}`);
         }
-        return { status: 200, body: await importState(system, inForce(), state as HandoverState, document) };
+        return { status: 200, body: await importState(system, inForce(), state as WrittenState, document) };
       },
     },
     '/v1/handover/sessions': {

@@ -47,7 +47,6 @@ export const raiseWhileStandingBy = async (
   members: readonly string[],
 ): Promise<void> => {
   clearInterval(timers.get(system));
-  await raiseMembers(system, members);
   if (members.length === 0) return;
   const timer = setInterval(() => {
     const now = place();
@@ -57,4 +56,5 @@ export const raiseWhileStandingBy = async (
   }, RAISE_EVERY);
   timer.unref();
   timers.set(system, timer);
+  await raiseMembers(system, members);
 };

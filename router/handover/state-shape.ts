@@ -18,8 +18,18 @@ const isEntry = (value: unknown): boolean =>
   isTuple(value['reply']) &&
   ['status', 'mark', 'timeout', 'zone'].every((name) => isNumber(value[name]));
 
+/** As many connections as are given at once; the kernel's own limit is 262,144 where there is much memory. */
+export const MOST_ENDED = 300_000;
+
+const isName = (value: unknown): boolean =>
+  isObject(value) && isTuple(value['original']) && isNumber(value['zone']);
+
 const parts: Readonly<Record<keyof HandoverState, (value: unknown) => boolean>> = {
   conntrack: (value) => listOf(value, isEntry),
+  // Routers of earlier versions say neither.
+  from: (value) => value === undefined || (isText(value) && (value as string).length <= 100),
+  ended: (value) =>
+    value === undefined || (Array.isArray(value) && value.length <= MOST_ENDED && listOf(value, isName)),
   neighbours: (value) =>
     listOf(
       value,

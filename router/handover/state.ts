@@ -1,14 +1,24 @@
 import type { RouterDocument } from 'documents';
-import { type ConntrackEntry, links, type NeighbourState, neighbours, tupleKey } from 'node-netlink';
+import {
+  type ConntrackEntry,
+  type ConntrackName,
+  links,
+  type NeighbourState,
+  neighbours,
+  tupleKey,
+} from 'node-netlink';
 import { membersUp } from '../loadbalancer/health-state.ts';
 import { metadataServer } from '../metadata/apply.ts';
 import type { TakenPassword } from '../metadata/taken-passwords.ts';
 import { dnsmasqOf } from '../service/dnsmasq-of.ts';
 import type { System } from '../system.ts';
+import { GivenConnections } from './given-connections.ts';
 import { endsHere, isLasting, isOpenTcp, NOT_OVER, tupleText } from './own-ends.ts';
 import { parsePorts, portsText } from './port-list.ts';
 import { ownAddresses } from './render.ts';
 import { raiseWhileStandingBy } from './standing-by.ts';
+import { MOST_ENDED } from './state-shape.ts';
+import { TakenConnections } from './taken-connections.ts';
 
 /** The ports the kernel does not choose for the router's own connections (ip-sysctl.rst). */
 const RESERVED_PORTS = 'ipv4/ip_local_reserved_ports';
@@ -20,6 +30,13 @@ export type CarriedEntry = Omit<ConntrackEntry, 'counters' | 'id'>;
 export interface HandoverState {
   /** Connections through the router; those that end in it are left out, as nobody else has their sockets. */
   readonly conntrack: readonly CarriedEntry[];
+  /** The router that says all this. */
+  readonly from: string;
+  /**
+   * TCP connections that this router gave before and that have ended in it since. Nobody else learns of their end: whoever
+   * was given one has a copy that stays open for days.
+   */
+  readonly ended: readonly ConntrackName[];
   /** By the device of their leg: routers of one network call it the same, and have legs of their own. */
   readonly neighbours: readonly { readonly device: string; readonly address: string; readonly mac: string }[];
   /** dnsmasq's lease file. */
@@ -40,6 +57,8 @@ export interface TakenOver {
   /** Connections. */
   readonly inserted: number;
   readonly present: number;
+  /** Copies taken out again, as their connections have ended where they came from. */
+  readonly removed: number;
   readonly refused: readonly { readonly connection: string; readonly reason: string }[];
   readonly neighbours: number;
   readonly leases: number;
@@ -75,8 +94,25 @@ export const neighboursOf = (system: System, place: Place): HandoverState['neigh
 
 const carried = ({ counters: _counters, id: _id, ...entry }: ConntrackEntry): CarriedEntry => entry;
 
+interface Told {
+  readonly given: GivenConnections;
+  readonly taken: TakenConnections;
+}
+
+const tolds = new WeakMap<System, Told>();
+
+/** What this router and others have told each other. A daemon that starts anew has forgotten it, and nothing is removed then. */
+const toldOf = (system: System): Told => {
+  const told = tolds.get(system) ?? { given: new GivenConnections(), taken: new TakenConnections() };
+  tolds.set(system, told);
+  return told;
+};
+
 /** Everything another router needs to go on with what this one does. */
-export const exportState = async (system: System, place: Place): Promise<HandoverState> => {
+export const exportState = async (
+  system: System,
+  place: Place & Pick<RouterDocument, 'id'>,
+): Promise<HandoverState> => {
   const own = ownAddresses(place);
   const entries = system.conntrack.dump(NOT_OVER);
   const ports = new Set(
@@ -87,8 +123,14 @@ export const exportState = async (system: System, place: Place): Promise<Handove
   const reserved =
     (place.handover?.older ?? []).length === 0 ? null : await system.settings?.read(RESERVED_PORTS);
   for (const port of parsePorts(reserved ?? '')) ports.add(port);
+  const { given } = toldOf(system);
+  const ended = given.ended(entries, (names) => system.conntrack.find(names)).slice(0, MOST_ENDED);
+  const lasting = entries.filter((entry) => !endsHere(entry, own) && isLasting(entry));
+  given.add(lasting.filter(isOpenTcp));
   return {
-    conntrack: entries.filter((entry) => !endsHere(entry, own) && isLasting(entry)).map(carried),
+    conntrack: lasting.map(carried),
+    from: place.id,
+    ended,
     neighbours: neighboursOf(system, place),
     leases: await dnsmasqOf(system).leaseText(),
     passwords: await metadataServer(system).takenPasswords(),
@@ -101,18 +143,22 @@ export const exportState = async (system: System, place: Place): Promise<Handove
 const insertConnections = (
   system: System,
   entries: readonly ConntrackEntry[],
+  from: string,
 ): Pick<TakenOver, 'inserted' | 'present' | 'refused'> => {
+  const began = performance.now();
   const errors = system.conntrack.insert(entries);
-  const wrong = new Set(
-    system.conntrack.missing(entries).map(({ original, zone }) => tupleKey(original, zone)),
+  const found = new Map(
+    system.conntrack.find(entries).map((entry) => [tupleKey(entry.original, entry.zone), entry]),
   );
   const refused: { connection: string; reason: string }[] = [];
-  let inserted = 0;
+  const inserted: ConntrackEntry[] = [];
   let present = 0;
-  for (const [index, { original, zone }] of entries.entries()) {
+  for (const [index, entry] of entries.entries()) {
+    const { original, reply, zone } = entry;
     const error = errors[index] ?? null;
-    if (!wrong.has(tupleKey(original, zone))) {
-      if (error === null) inserted += 1;
+    const there = found.get(tupleKey(original, zone));
+    if (there !== undefined && tupleKey(there.reply) === tupleKey(reply)) {
+      if (error === null) inserted.push(entry);
       else present += 1;
       continue;
     }
@@ -124,7 +170,8 @@ const insertConnections = (
           : error.message;
     refused.push({ connection: tupleText(original), reason });
   }
-  return { inserted, present, refused };
+  toldOf(system).taken.add(from, inserted.filter(isOpenTcp), found, began);
+  return { inserted: inserted.length, present, refused };
 };
 
 /**
@@ -154,17 +201,28 @@ export const insertNeighbours = (
   return system.route.batch(requests).filter((error) => error === null).length;
 };
 
+/**
+ * In place of what was reserved before: the older router says all there is, its own and what it was told itself. Added up
+ * instead, the ports of sessions long over would stay with every successor until there is none left to connect from.
+ */
 const reservePorts = async (system: System, ports: readonly number[]): Promise<void> => {
-  const present = parsePorts((await system.settings?.read(RESERVED_PORTS)) ?? '');
-  const all = new Set([...present, ...ports]);
-  if (all.size > present.length) await system.settings?.write(RESERVED_PORTS, portsText([...all]));
+  const wanted = portsText(ports);
+  if ((await system.settings?.read(RESERVED_PORTS)) !== wanted)
+    await system.settings?.write(RESERVED_PORTS, wanted === '' ? '\n' : wanted);
 };
 
-/** Takes over what another router exported. Given again, only what is new is added. `inForce` tells the place later on. */
+/** A state as routers of all versions write it. */
+export type WrittenState = Omit<HandoverState, 'from' | 'ended'> &
+  Partial<Pick<HandoverState, 'from' | 'ended'>>;
+
+/**
+ * Takes over what another router exported. Given again, only what is new is added, and copies of what has ended there are
+ * taken out. `inForce` tells the place later on.
+ */
 export const importState = async (
   system: System,
   place: Place,
-  state: HandoverState,
+  state: WrittenState,
   inForce: () => Place | null = () => place,
 ): Promise<TakenOver> => {
   const own = ownAddresses(place);
@@ -172,14 +230,15 @@ export const importState = async (
   // Neighbours first: a connection that is there is used at once.
   const known = insertNeighbours(system, place, state);
   // Checked again: one that ends here would have this router's own TCP answer for the other's sessions, with resets.
-  const connections = insertConnections(
-    system,
-    state.conntrack.filter((entry) => !endsHere(entry, own)),
-  );
+  const entries = state.conntrack.filter((entry) => !endsHere(entry, own));
+  const { from = '', ended = [] } = state;
+  // Before what is open is put in: that may be a later connection of the same four numbers.
+  const removed = toldOf(system).taken.remove(system.conntrack, from, ended, entries);
+  const connections = insertConnections(system, entries, from);
   const [leases, passwords] = await Promise.all([
     dnsmasqOf(system).inherit(state.leases),
     metadataServer(system).inheritTaken(state.passwords),
     raiseWhileStandingBy(system, inForce, state.members),
   ]);
-  return { ...connections, neighbours: known, leases, passwords };
+  return { ...connections, removed, neighbours: known, leases, passwords };
 };

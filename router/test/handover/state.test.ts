@@ -5,10 +5,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { spawnSync } from 'node:child_process';
 import test, { type ExecutionContext } from 'ava';
 import type { RouterStatus } from 'documents';
-import { type ConntrackEntry, type ConntrackTuple, openConntrackSocket, type TcpState } from 'node-netlink';
+import { openConntrackSocket } from 'node-netlink';
 import { startTraffic } from '../../../bench/traffic/traffic.ts';
 import { verdict } from '../../../bench/traffic/verdict.ts';
+import { parsePorts } from '../../handover/port-list.ts';
 import { ChainLab, type ChainRouter } from './chain-lab.ts';
+import { entry, outward, TCP, tuple } from './connections.ts';
 
 test.beforeEach((t) => t.timeout(120_000));
 
@@ -19,42 +21,6 @@ const labOf = async (
   t.teardown(() => lab.close());
   return { lab, first: await lab.router() };
 };
-
-const TCP = 6;
-const CONFIRMED = 0x8 | 0x4 | 0x2;
-
-const tuple = (
-  protocol: number,
-  from: readonly [string, number],
-  to: readonly [string, number],
-): ConntrackTuple =>
-  protocol === 1
-    ? { protocol, source: from[0], destination: to[0], icmp: { type: from[1], code: 0, id: to[1] } }
-    : { protocol, source: from[0], sourcePort: from[1], destination: to[0], destinationPort: to[1] };
-
-const entry = (
-  original: ConntrackTuple,
-  reply: ConntrackTuple,
-  state: TcpState = 'established',
-): ConntrackEntry => ({
-  original,
-  reply,
-  status: CONFIRMED,
-  mark: 0,
-  timeout: 600,
-  zone: 0,
-  ...(original.protocol === TCP
-    ? { tcp: { state, windowScaleOriginal: 7, windowScaleReply: 7, flagsOriginal: 0xb, flagsReply: 0xb } }
-    : {}),
-});
-
-/** A connection of a guest through source NAT. */
-const outward = (port: number, state?: TcpState, protocol = TCP): ConntrackEntry =>
-  entry(
-    tuple(protocol, ['10.1.1.20', port], ['192.0.2.1', 443]),
-    tuple(protocol, ['192.0.2.1', 443], ['198.51.100.10', port]),
-    state,
-  );
 
 test.serial(
   'connections are carried with their translation; what ends in the router, or ends anyway, is not',
@@ -160,6 +126,48 @@ test.serial('2,500 connections are carried over, every one', async (t) => {
   using here = openConntrackSocket({ netns: second.netns });
   t.deepEqual(here.missing(entries), []);
 });
+
+test.serial(
+  'ports are reserved as long as sessions of older routers have them, these and no others',
+  async (t) => {
+    const { lab, first } = await labOf(t);
+    await first.put({});
+    const second = await lab.router();
+    await second.put({}, { older: lab.join(first, second).older, newer: [] });
+    using there = openConntrackSocket({ netns: first.netns });
+    const session = (port: number) =>
+      entry(
+        tuple(TCP, ['10.1.1.1', port], ['10.1.1.10', 7000]),
+        tuple(TCP, ['10.1.1.10', 7000], ['10.1.1.1', port]),
+      );
+    const reserved = () => {
+      const text = second.run('cat', '/proc/sys/net/ipv4/ip_local_reserved_ports');
+      return parsePorts(text.trim());
+    };
+    // One session lasts, fifty others do not: every copy has others of them.
+    const lasting = session(10_001);
+    t.deepEqual(there.insert([lasting]), [null]);
+    for (let round = 0; round < 20; round += 1) {
+      const passing = Array.from({ length: 50 }, (_none, index) => session(20_000 + round * 100 + index * 2));
+      t.true(there.insert(passing).every((error) => error === null));
+      await lab.copy(first, second);
+      t.deepEqual(
+        reserved(),
+        [lasting, ...passing].map(({ original }) => original.sourcePort as number),
+      );
+      there.remove(passing);
+    }
+    // More than the kernel takes or tells at once.
+    const many = Array.from({ length: 6000 }, (_none, index) => session(12_000 + index * 2));
+    t.true(there.insert(many).every((error) => error === null));
+    await lab.copy(first, second);
+    t.is(reserved().length, 6001);
+    t.is(await second.diff(), '');
+    there.remove([lasting, ...many]);
+    await lab.copy(first, second);
+    t.deepEqual(reserved(), []);
+  },
+);
 
 test.serial('leases and passwords that were taken go along; dnsmasq is restarted once at most', async (t) => {
   const { lab, first } = await labOf(t);
