@@ -4,7 +4,7 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
-import type { RouterDocument } from 'documents';
+import type { Condition, RouterDocument } from 'documents';
 import { openNftables } from 'nftables-json';
 import { routerDocument } from '../support/documents.ts';
 import { answers } from '../support/answers.ts';
@@ -235,6 +235,38 @@ test.serial('drift: what others remove or add is put right within two seconds an
   await lab.kill();
   lab.nft('flush', 'ruleset');
   t.false(await until(async () => lab.nft('list', 'ruleset') !== '', 1000));
+});
+
+test.serial('drift that returns as often as it is put back is stated, until it stops', async (t) => {
+  const lab = await labOf(t);
+  await lab.put(routerDocument(open));
+  const drifted = async () => {
+    const { body } = await lab.call<{ readonly conditions: readonly Condition[] }>('GET', '/v1/status');
+    return body.conditions.find(({ type }) => type === 'Drifted');
+  };
+  const entry = () => lab.nft('list', 'map', 'inet', 'selvage', 'port_forwards').includes('10.1.1.10');
+  const tear = () =>
+    lab.nft('delete', 'element', 'inet', 'selvage', 'port_forwards', '{ 198.51.100.12 . tcp . 80 }');
+  // Once is healed, and no more is made of it.
+  tear();
+  t.true(await until(async () => entry(), 2000));
+  t.true(await until(async () => (await drifted())?.reason === 'Healed', 2000));
+  t.is((await drifted())?.status, 'False');
+  const seen: (Condition | undefined)[] = [];
+  for (let turn = 0; turn < 12; turn += 1) {
+    t.true(await until(async () => entry(), 2000), 'put back every time');
+    tear();
+    await sleep(300);
+    seen.push(await drifted());
+  }
+  const first = seen.findIndex((condition) => condition?.status === 'True');
+  t.true(first >= 2 && first <= 8, `stated from turn ${first} on`);
+  // As long as it goes on it is one state with one time and one message: that is what sickness is counted by.
+  for (const condition of seen.slice(first)) t.deepEqual(condition, seen[first]);
+  t.is(seen[first]?.reason, 'Returning');
+  t.regex(seen[first]?.message ?? '', /again and again.*port_forwards: 198\.51\.100\.12/);
+  t.true(await until(async () => (await drifted())?.status === 'False', 10_000), 'it stopped');
+  t.true(entry());
 });
 
 test.serial('our own changes are no drift', async (t) => {
