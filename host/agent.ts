@@ -12,22 +12,23 @@ import { answerRequest } from './channel/requests.ts';
 import { checkHostDocument, readHostDocument, writeHostDocument } from './document/document-file.ts';
 import type { HostIdentity } from './document/host-file.ts';
 import { RouterDaemons } from './failover/router-daemons.ts';
-import { Failover } from './failover/failover.ts';
+import { Failover, type Unfenced } from './failover/failover.ts';
 import { fedPairs } from './failover/fed-pairs.ts';
 import type { Candidate } from './failover/on-duty.ts';
 import { SyncPipes } from './failover/sync-pipes.ts';
 import { announceAddresses } from './fabric/announce.ts';
-import type { MovedMacs } from './fabric/apply.ts';
 import type { ObservedFabric } from './fabric/observed.ts';
 import { Fabric } from './fabric/fabric.ts';
+import { driftHealed, failedOver, macsMoved, notFenced } from './event-texts.ts';
 import { MachineLinks } from './links/machine-links.ts';
 import type { MachineDriver, MachineReport } from './machines/machine.ts';
 import { MachineImage } from './machines/namespace/image.ts';
 import { NamespaceDriver } from './machines/namespace/namespace-driver.ts';
-import type { RouterProgram } from './machines/namespace/router-process.ts';
+import { EXPORT_STATE, type RouterProgram } from './machines/namespace/router-process.ts';
 import { machineNamespace, namespaceDirectory } from './names.ts';
 import { Prober } from './probes/prober.ts';
 import { Reconciliation } from './reconciliation.ts';
+import { MOST_STATE_BYTES } from './routers/copy-state.ts';
 import { defaultPatience, type Patience } from './routers/router-delivery.ts';
 import { Routers } from './routers/routers.ts';
 import { type HostFacts, hostConditions, hostStatus, type Outcome } from './status.ts';
@@ -58,6 +59,8 @@ const POLL_EVERY = 30_000;
 const SETTLE = 30;
 const retry = { first: 500, longest: 15_000 };
 const well: Outcome = { failures: [] };
+/** For reading the state of a router beside its daemon. */
+const exportBounds = { within: 20_000, mostBytes: MOST_STATE_BYTES };
 
 export class HostAgent {
   readonly #options: HostAgentOptions;
@@ -78,7 +81,10 @@ export class HostAgent {
   #etag: string | null = null;
   /** Generation whose last apply ended well: what differs from it later has drifted. */
   #settled = -1;
+  /** Generation whose ports, entries and links were placed last: who waits for frames to be moved goes by it. */
   #generation = 0;
+  /** Generation whose apply ended last, well or not. */
+  #tried = 0;
   #refused: HostFacts['refused'] = null;
   #outcomes = { fabric: well, security: well, machines: well };
   #conditions: readonly Condition[] = [];
@@ -113,7 +119,10 @@ export class HostAgent {
         this.#daemons.listens(router);
         this.#pipes.listens(router);
       },
-      onSilent: (router) => this.#daemons.silent(router),
+      exportState: (router, signal) =>
+        this.#driver.runOnce(router, [EXPORT_STATE], { ...exportBounds, signal }),
+      onSilent: (router, seconds) => this.#daemons.silent(router, seconds),
+      processorUse: (router) => this.#driver.processorUse(router),
       patience,
     });
     this.#fabric = new Fabric({
@@ -126,6 +135,7 @@ export class HostAgent {
       directory: this.#directory,
       route: () => this.#fabric.route,
       onPromoted: (failover, by, failures) => this.#promoted(failover, by, failures),
+      onUnfenced: (unfenced) => this.#unfenced(unfenced),
       isSynced: (id) =>
         this.#pipes.statuses.some(({ standby, state }) => standby === id && state === 'synced'),
       onLoss: (router, death) => {
@@ -142,7 +152,6 @@ export class HostAgent {
       listensAnew: (router) => this.#routers.listensAnew(router),
       report: (report) => this.#report(report),
       onChange: () => this.#statusSoon(),
-      patience,
     });
     this.#pipes = new SyncPipes({
       directory: join(this.#directory, 'routers'),
@@ -329,7 +338,7 @@ export class HostAgent {
         this.#settled = -1;
         this.#options.log.error({ err: (error as Error).message }, 'apply failed');
       }
-      this.#generation = document.generation;
+      this.#tried = document.generation;
       this.#statusSoon();
       this.#retryIfNeeded();
     }
@@ -354,20 +363,17 @@ export class HostAgent {
         return this.#failover.effective(document) !== before;
       },
     };
-    const { reasons, moved, ...outcomes } = await this.#reconciliation.apply(intent, { thorough });
+    const { reasons, moved, placed, ...outcomes } = await this.#reconciliation.apply(intent, { thorough });
     this.#outcomes = outcomes;
+    if (placed) this.#generation = document.generation;
     this.#daemons.keep(new Set(document.machines.map(({ id }) => id)));
     this.#prober.follow(document);
-    if (moved !== null) this.#reportMoved(moved);
-    if (reasons.length > 0 && this.#settled === document.generation) {
-      this.#report({
-        type: 'host.drift-healed',
-        level: 'warning',
-        subject: document.id,
-        message: `Changed by somebody else and put right: ${reasons.join('; ')}`.slice(0, 2000),
-      });
-    }
-    const failed = Object.values(outcomes).some((outcome) => outcome.failures.length > 0);
+    if (moved !== null) for (const report of macsMoved(moved)) this.#report(report);
+    if (reasons.length > 0 && this.#settled === document.generation)
+      this.#report(driftHealed(document.id, reasons));
+    const failed =
+      this.#failover.unfenced.length > 0 ||
+      Object.values(outcomes).some((outcome) => outcome.failures.length > 0);
     this.#settled = failed ? -1 : document.generation;
     if (!failed) this.#attempt = 0;
     if (unwritten !== null) throw unwritten;
@@ -385,18 +391,9 @@ export class HostAgent {
     }
   }
 
-  /** One report for each machine that took over. */
-  #reportMoved({ moves, microseconds }: MovedMacs): void {
-    for (const [machine, own] of Map.groupBy(moves, ({ port }) => port.machine)) {
-      const macs = own.map(({ port, mac, from }) => `${mac} from ${from} to ${port.device}`);
-      const message = `Moved within ${microseconds} µs: ${macs.join(', ')}`.slice(0, 2000);
-      this.#report({ type: 'host.macs-moved', level: 'info', subject: machine, message });
-    }
-  }
-
   /** Tells the segments, has the remains removed, and says what happened. Frames are at the standby by now. */
   #promoted(failover: FailoverReport, { ports }: Candidate, failures: readonly string[]): void {
-    const { router, promoted, reason, microseconds } = failover;
+    const { promoted } = failover;
     // At once, as a pass under way may take long: what the dead router, or one made anew in its place, says of its state is
     // nothing to who serves now.
     if (this.#document !== null) this.#pipes.want(fedPairs(this.#failover.effective(this.#document)));
@@ -414,16 +411,14 @@ export class HostAgent {
         }
       }
     });
-    const trouble = failures.length === 0 ? '' : `; not done: ${failures.join('; ')}`;
-    this.#report({
-      type: 'host.failed-over',
-      level: 'warning',
-      subject: promoted,
-      message: `${promoted} took over from ${router} within ${microseconds} µs: ${reason}${trouble}`.slice(
-        0,
-        2000,
-      ),
-    });
+    this.#report(failedOver(failover, failures));
+    this.#statusSoon();
+    void this.#reconcile();
+  }
+
+  /** Nobody takes over until what is left of it is off the net, which the passes see to. */
+  #unfenced(unfenced: Unfenced): void {
+    this.#report(notFenced(unfenced));
     this.#statusSoon();
     void this.#reconcile();
   }
@@ -461,16 +456,26 @@ export class HostAgent {
   }
 
   async #pushStatus(): Promise<unknown> {
+    const machines = this.#effective?.machines ?? [];
+    const unfenced = this.#failover.unfenced.map(({ failover, message }) => ({
+      subject: failover.router,
+      message: `It died, ${failover.reason}, and its ports cannot be set down: ${message}`.slice(0, 1000),
+    }));
     const facts: HostFacts = {
       id: this.#options.identity.id,
       version,
       startedAt: this.#startedAt,
       generation: this.#generation,
+      tried: this.#tried,
       refused: this.#refused,
       ...this.#outcomes,
-      machineStatuses: (this.#effective?.machines ?? []).map((machine) =>
-        this.#daemons.statusOf(machine, this.#driver.status(machine)),
-      ),
+      fabric: { failures: [...this.#outcomes.fabric.failures, ...unfenced] },
+      machineStatuses: [
+        ...machines.map((machine) => this.#daemons.statusOf(machine, this.#driver.status(machine))),
+        ...unfenced
+          .filter(({ subject }) => machines.every(({ id }) => id !== subject))
+          .map(({ subject, message }) => ({ id: subject, state: 'failed' as const, message })),
+      ],
       image: this.#image.text,
       failovers: this.#failover.failovers,
       standbys: this.#pipes.statuses,

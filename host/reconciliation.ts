@@ -35,6 +35,8 @@ export interface Reconciled {
   readonly reasons: readonly string[];
   /** MACs that went from one port to another; null when none did. */
   readonly moved: MovedMacs | null;
+  /** Whether ports, entries and links are where the document wants them, whatever became of machines. */
+  readonly placed: boolean;
 }
 
 /** A guest boots at the latest this long, ms, after its ports are there, whether its router answers or not. */
@@ -102,7 +104,11 @@ export class Reconciliation {
     for (const id of [...stop, ...remove]) this.#forget(id, gone.has(id));
     const linked = this.#link(document, present, places);
     const plugged = await fabric.plug(
-      { ...intent, document: () => reachablePart(intent.document(), places) },
+      {
+        ...intent,
+        document: () => reachablePart(intent.document(), places),
+        whole: () => intent.document(),
+      },
       (port) => places.get(port.machine) as PortPlace,
       options,
     );
@@ -144,6 +150,7 @@ export class Reconciliation {
       machines: { failures: attempts.failures },
       reasons: [...linked.reasons, ...plugged.reasons, ...unplugged.reasons],
       moved: plugged.moved,
+      placed: plugged.placed && linked.failures.length === 0,
     };
   }
 

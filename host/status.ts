@@ -10,8 +10,10 @@ export interface HostFacts {
   readonly id: string;
   readonly version: string;
   readonly startedAt: number;
-  /** Generation whose apply ended last. */
+  /** Generation that was placed last. */
   readonly generation: number;
+  /** Generation whose apply ended last, well or not, which the conditions are about; the same if not said. */
+  readonly tried?: number;
   /** Problems of the last document that was refused, and its generation; null when the last one was taken. */
   readonly refused: { readonly generation: number; readonly problems: readonly Problem[] } | null;
   readonly fabric: Outcome;
@@ -41,7 +43,7 @@ export const hostConditions = (facts: HostFacts, before: readonly Condition[], n
     well: boolean,
     reason: string,
     message: string,
-    generation = facts.generation,
+    generation = facts.tried ?? facts.generation,
   ): Condition => {
     const status = well ? 'True' : 'False';
     const earlier = before.find((condition) => condition.type === type);

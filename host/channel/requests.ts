@@ -8,12 +8,13 @@ type Response = Extract<AgentFrame, { readonly type: 'response' }>;
 
 export interface RequestTargets {
   readonly routers: {
-    /** Passes a request to a router daemon; undefined when there is no such router here. */
+    /** Passes a request to a router daemon, for `timeout` ms at most; undefined when there is no such router here. */
     readonly request: (
       router: string,
       method: string,
       path: string,
       body: unknown,
+      timeout?: number,
     ) => Promise<HttpAnswer> | undefined;
     /** Throws {@link CopyStateError}. */
     readonly copyState: (from: string, to: string) => Promise<unknown>;
@@ -101,7 +102,7 @@ export const answerRequest = async (request: Request, targets: RequestTargets): 
         ),
       );
     }
-    const { router, method: verb, path, body } = params;
+    const { router, method: verb, path, body, timeout } = params;
     if (
       typeof router !== 'string' ||
       typeof verb !== 'string' ||
@@ -117,7 +118,13 @@ export const answerRequest = async (request: Request, targets: RequestTargets): 
         ),
       );
     }
-    const asked = targets.routers.request(router, verb, path, body);
+    const asked = targets.routers.request(
+      router,
+      verb,
+      path,
+      body,
+      typeof timeout === 'number' && timeout > 0 ? timeout : undefined,
+    );
     if (asked === undefined) {
       return refuse(
         problem(

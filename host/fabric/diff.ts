@@ -58,6 +58,8 @@ export interface FabricDiff {
   /** What has to go when everything wanted is there and nothing uses it any more. */
   readonly removals: readonly RemoveLink[];
   readonly problems: readonly FabricProblem[];
+  /** Entries that cannot be placed now, whose MAC another port of the bridge has: that one keeps it until they can. */
+  readonly unmoved: readonly FabricProblem[];
 }
 
 /** The part of a document that is the fabric's. */
@@ -165,8 +167,13 @@ const keep = (observed: ObservedFabric, wanted: WantedFabric): Kept => {
 const fdbActions = (
   observed: ObservedFabric,
   wanted: WantedFabric,
+  whole: WantedFabric,
   kept: Kept,
-): { readonly sets: FabricAction[]; readonly removals: FabricAction[] } => {
+): {
+  readonly sets: FabricAction[];
+  readonly removals: FabricAction[];
+  readonly unmoved: readonly FabricProblem[];
+} => {
   const byIndex = new Map([...kept.links.values()].map((link) => [link.index, link]));
   const allByIndex = new Map(observed.links.map((link) => [link.index, link]));
   /** Who has a MAC, by index of the bridge and MAC; also ports that are about to go. */
@@ -221,12 +228,28 @@ const fdbActions = (
       reason: `${entry.mac} ${found === undefined ? 'was not placed' : 'was not fixed'} on ${port.device}`,
     });
   }
+  const wholePorts = new Map(whole.ports.map((port) => [port.id, port]));
+  const wholeBridges = new Map(whole.segments.map((segment) => [segment.id, segment.device]));
+  const unmoved: FabricProblem[] = [];
+  /** MACs that have a place as soon as its machine has: to take them from where they are leaves nobody to have them. */
+  const claimed = new Set<string>();
+  for (const entry of whole.fdb) {
+    const port = wholePorts.get(entry.port);
+    const bridge = wholeBridges.get(port?.segment ?? '');
+    if (port === undefined || bridge === undefined || placed.has(`${bridge} ${entry.mac}`)) continue;
+    claimed.add(`${bridge} ${entry.mac}`);
+    const holder = holders.get(`${kept.links.get(bridge)?.index} ${entry.mac}`);
+    if (holder === undefined || holder === port.device) continue;
+    const message = `${entry.mac} stays with ${holder}: there is no place for ${port.device} yet`;
+    unmoved.push({ subject: entry.id, message });
+  }
   const portByDevice = new Map(wanted.ports.map((port) => [port.device, port]));
   const removals: FabricAction[] = [];
   for (const { mac, link } of present.values()) {
     const port = portByDevice.get(link.name);
     if (port === undefined || !stays(port)) continue;
-    if (placed.has(`${bridgeOf.get(port.segment)} ${mac}`)) continue;
+    const key = `${bridgeOf.get(port.segment)} ${mac}`;
+    if (placed.has(key) || claimed.has(key)) continue;
     removals.push({
       type: 'remove-fdb',
       subject: port.id,
@@ -235,14 +258,21 @@ const fdbActions = (
       reason: `${mac} was placed on ${link.name} by nobody we know`,
     });
   }
-  return { sets, removals };
+  return { sets, removals, unmoved };
 };
 
 /**
  * The steps from `observed` to `wanted`. Additions come before removals, but for devices that hold a wanted name and join
  * something else. Devices without our alias are never touched.
+ *
+ * @param whole - what is wanted of which `wanted` is the part that can be had now. Of the rest nothing is made, and nothing
+ *   that is there is taken away.
  */
-export const diffFabric = (observed: ObservedFabric, wanted: WantedFabric): FabricDiff => {
+export const diffFabric = (
+  observed: ObservedFabric,
+  wanted: WantedFabric,
+  whole: WantedFabric = wanted,
+): FabricDiff => {
   const kept = keep(observed, wanted);
   const additions: FabricAction[] = [];
   const changes: FabricAction[] = [];
@@ -310,13 +340,15 @@ export const diffFabric = (observed: ObservedFabric, wanted: WantedFabric): Fabr
         reason: `port ${port.device} ${floods}`,
       });
   }
-  const { sets, removals } = fdbActions(observed, wanted, kept);
+  const { sets, removals, unmoved } = fdbActions(observed, wanted, whole, kept);
+  const later = new Map(whole.ports.map((port) => [port.device, portAlias(port)]));
   const goes = new Set(kept.first.map((action) => action.index));
   const stale = observed.links
     .filter((link) => !kept.links.has(link.name) && !goes.has(link.index))
     .flatMap((link): RemoveLink[] => {
       const alias = parseDeviceAlias(link.alias);
       if (alias === null || kept.blocked.has(link.name)) return [];
+      if (link.alias !== null && later.get(link.name) === link.alias) return [];
       const reason = `${link.name} belongs to nothing wanted`;
       const machine = alias.kind === 'port' ? (alias.detail.split(' ')[0] ?? null) : null;
       return [
@@ -335,6 +367,7 @@ export const diffFabric = (observed: ObservedFabric, wanted: WantedFabric): Fabr
     ],
     removals: stale,
     problems: kept.problems,
+    unmoved,
   };
 };
 

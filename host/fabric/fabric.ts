@@ -14,7 +14,7 @@ import type { PortPlace } from '../machines/machine.ts';
 import { fabricNamespace, namespacePath } from '../names.ts';
 import { applyFabric, applyPlacements, type FabricFailure, type MovedMacs, removeLinks } from './apply.ts';
 import { audiblePlacements } from './audible-placements.ts';
-import { diffFabric, type RemoveLink, wantedFabric } from './diff.ts';
+import { diffFabric, type RemoveLink, type WantedFabric, wantedFabric } from './diff.ts';
 import { observeFabric } from './observe.ts';
 import type { ObservedFabric } from './observed.ts';
 import { PortSecurity } from './security/apply.ts';
@@ -31,6 +31,8 @@ export interface FabricOptions {
 /** What is wanted, asked for when it is to be done: it may have changed while something was waited for. */
 export interface FabricIntent {
   readonly document: () => HostDocument;
+  /** The whole of it, where `document` is the part that can be had now. */
+  readonly whole?: () => HostDocument;
   /** What was found is looked at before anything is done by it; true when `document` is another one since. */
   readonly examine?: (found: ObservedFabric) => boolean;
 }
@@ -40,6 +42,8 @@ export interface FabricOutcome {
   /** What was not as wanted, one sentence each; empty when all was right. */
   readonly reasons: readonly string[];
   readonly failures: readonly FabricFailure[];
+  /** Whether all that carries the traffic of routers is where it belongs: see {@link hindersRouters}. */
+  readonly placed: boolean;
   /** Why port security could not be applied; null when it is in force. */
   readonly securityFailure: string | null;
   /** Ids of ports that were made, whose machines have to take them up. */
@@ -49,6 +53,20 @@ export interface FabricOutcome {
   /** Links that go when what uses them has ended. */
   readonly removals: readonly RemoveLink[];
 }
+
+/**
+ * Tells failures that keep frames from the router they are meant for from those that concern a guest or probe, or a segment
+ * without routers: a tenant can bring such a failure about, by a device in the way, say, and may not hold up what others do
+ * on this host.
+ */
+const hindersRouters = ({ segments, ports, fdb }: WantedFabric): ((failure: FabricFailure) => boolean) => {
+  const others = new Set(ports.filter(({ role }) => role !== 'router').map(({ id }) => id));
+  const entries = fdb.filter(({ port }) => others.has(port)).map(({ id }) => id);
+  const routed = new Set(ports.filter(({ role }) => role === 'router').map(({ segment }) => segment));
+  const unrouted = segments.filter(({ id }) => !routed.has(id)).map(({ id }) => id);
+  const excused = new Set([...others, ...entries, ...unrouted]);
+  return ({ subject }) => !excused.has(subject);
+};
 
 interface Opened {
   /** Inode of the namespace: another one under the same name is another namespace. */
@@ -106,18 +124,25 @@ export class Fabric {
     let observed = observeFabric(route);
     if (intent.examine?.(observed) === true) observed = observeFabric(route);
     wanted = wantedFabric(intent.document());
-    const diff = diffFabric(observed, wanted);
+    const whole = intent.whole === undefined ? wanted : wantedFabric(intent.whole());
+    const diff = diffFabric(observed, wanted, whole);
     // Without its rules no guest gets a port; what runs goes on under the rules that are in force.
     const actions =
       securityFailure === null
         ? diff.actions
         : diff.actions.filter((action) => action.type !== 'add-port' || action.port.security === null);
     const failures = applyFabric(route, actions, placeOf);
-    const placed = applyPlacements(route, audiblePlacements(diff, wanted.ports, failures));
+    const had = new Set(wanted.ports.map(({ id }) => id));
+    const missing = whole.ports
+      .filter(({ id }) => !had.has(id))
+      .map(({ id }) => ({ subject: id, message: 'Its machine has no place' }));
+    const placed = applyPlacements(route, audiblePlacements(diff, whole.ports, [...failures, ...missing]));
     for (const { reason } of [...actions, ...diff.placements, ...diff.removals]) reasons.push(reason);
+    const failed = [...diff.problems, ...failures, ...placed.failures, ...diff.unmoved];
     return {
       reasons,
-      failures: [...diff.problems, ...failures, ...placed.failures],
+      failures: failed,
+      placed: !failed.some(hindersRouters(whole)),
       securityFailure,
       moved: placed.moved,
       newPorts: new Set(actions.flatMap((action) => (action.type === 'add-port' ? [action.port.id] : []))),

@@ -1,7 +1,6 @@
 /** Looks after the daemons of routers: those that hang are started anew, and of those that are sick the status tells. */
 import type { Machine, MachineStatus } from 'documents';
 import type { MachineReport } from '../machines/machine.ts';
-import type { Patience } from '../routers/router-delivery.ts';
 import { DaemonHealth } from './daemon-health.ts';
 
 export interface RouterDaemonsOptions {
@@ -12,15 +11,18 @@ export interface RouterDaemonsOptions {
   readonly report: (report: MachineReport) => void;
   /** What is thought of a daemon may be another. */
   readonly onChange: () => void;
-  readonly patience: Patience;
 }
 
 /** ms within which a daemon that was asked to start anew has to listen. */
 const RESTART_PATIENCE = 5000;
+/** ms for which one that was started anew for its silence, and does not listen yet, keeps others from the same. */
+const ONE_AT_A_TIME = 15_000;
 
 export class RouterDaemons {
   readonly #options: RouterDaemonsOptions;
   readonly #health = new DaemonHealth();
+  /** Started anew for its silence, and not listening yet; null when there is none. */
+  #awaited: { readonly router: string; readonly until: number } | null = null;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -34,19 +36,27 @@ export class RouterDaemons {
   }
 
   listens(router: string): void {
+    if (this.#awaited?.router === router) this.#awaited = null;
     this.#health.listens(router, performance.now());
     this.#changed();
   }
 
-  /** It runs and answers nothing: it is started anew. The kernel forwards on meanwhile. */
-  silent(router: string): void {
-    const { patience, report, restart } = this.#options;
-    if (!restart(router)) return;
-    this.#health.restarted(router, performance.now());
+  /**
+   * It runs and has answered nothing for so long: it is started anew. The kernel forwards on meanwhile. False when it has to
+   * wait for another one that is: a host that is short of something has many, and starting all of them makes it worse.
+   */
+  silent(router: string, seconds: number): boolean {
+    const { report, restart } = this.#options;
+    const now = performance.now();
+    const awaited = this.#awaited;
+    if (awaited !== null && awaited.router !== router && now < awaited.until) return false;
+    if (!restart(router)) return false;
+    this.#awaited = { router, until: now + ONE_AT_A_TIME };
+    this.#health.restarted(router, now);
     this.#changed();
-    const seconds = patience.wait + patience.late + patience.last;
     const message = `The daemon of ${router} runs but answered nothing for ${seconds} s; it is started anew`;
     report({ type: 'host.router-unresponsive', level: 'warning', subject: router, message });
+    return true;
   }
 
   /** Starts it anew; resolves to whether the new one listens within 5 s. undefined when there is no such router here. */

@@ -26,8 +26,7 @@ const withFailover = (document: HostDocument, { router, promoted }: Pair): HostD
     document.ports.flatMap((port) => (port.active ? (successorOf.get(port.id) ?? []) : [])),
   );
   return {
-    ...document,
-    machines: document.machines.filter(({ id }) => id !== router),
+    ...withoutRouter(document, router),
     ports: document.ports
       .filter((port) => port.machine !== router)
       .map((port) => (serving.has(port.id) ? { ...port, active: true } : port)),
@@ -36,9 +35,6 @@ const withFailover = (document: HostDocument, { router, promoted }: Pair): HostD
       if (successor === undefined) return [entry];
       return successor === null ? [] : [{ ...entry, port: successor }];
     }),
-    ...(document.links === undefined
-      ? {}
-      : { links: document.links.filter(({ ends }) => ends.every(({ machine }) => machine !== router)) }),
     ...(document.standbys === undefined
       ? {}
       : {
@@ -47,6 +43,23 @@ const withFailover = (document: HostDocument, { router, promoted }: Pair): HostD
             .filter(({ standby }) => standby !== router && standby !== promoted)
             .map((one) => (one.router === router ? { ...one, router: promoted } : one)),
         }),
+  };
+};
+
+/** The document with nobody in the places of a router: what is left of it goes, and who stood by for it is left passive. */
+export const withoutRouter = (document: HostDocument, router: string): HostDocument => {
+  const own = new Set(document.ports.filter((port) => port.machine === router).map(({ id }) => id));
+  return {
+    ...document,
+    machines: document.machines.filter(({ id }) => id !== router),
+    ports: document.ports.filter(({ id }) => !own.has(id)),
+    fdb: document.fdb.filter(({ port }) => !own.has(port)),
+    ...(document.links === undefined
+      ? {}
+      : { links: document.links.filter(({ ends }) => ends.every(({ machine }) => machine !== router)) }),
+    ...(document.standbys === undefined
+      ? {}
+      : { standbys: document.standbys.filter((one) => one.standby !== router && one.router !== router) }),
   };
 };
 

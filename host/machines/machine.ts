@@ -1,5 +1,6 @@
 /** How the agent drives machines, whatever they are made of: namespaces, or virtual machines. */
 import type { Machine, MachineStatus, SegmentPort } from 'documents';
+import type { RunOnceBounds } from './run-once.ts';
 
 /** Where the machine's end of a port is plugged in. */
 export interface PortPlace {
@@ -13,6 +14,16 @@ export interface MachineReport {
   readonly level: 'info' | 'warning' | 'error';
   readonly subject: string;
   readonly message: string;
+}
+
+/** How the scheduler has treated a daemon since it was started. Of two of these, one later than the other, the difference counts. */
+export interface ProcessorUse {
+  /** ms it has run. */
+  readonly ran: number;
+  /** ms it could have run and had to wait, without the waiting that has not ended. */
+  readonly waited: number;
+  /** It runs now, or waits to. */
+  readonly runnable: boolean;
 }
 
 /**
@@ -39,6 +50,18 @@ export interface MachineDriver {
   readonly status: (machine: Machine) => MachineStatus;
   /** Ends the daemon of a router, whatever state it is in, so that it is started anew. False when no such router runs here. */
   readonly restart: (id: string) => boolean;
+  /**
+   * Runs the program of a router's daemon once with these arguments, beside the daemon and whatever state that is in, where it
+   * sees the same kernel and files. Resolves to what it prints; undefined when no such router runs here, or machines of this
+   * kind cannot do it. Rejects with `RunOnceError`.
+   */
+  readonly runOnce: (
+    id: string,
+    args: readonly string[],
+    bounds: RunOnceBounds,
+  ) => Promise<Buffer> | undefined;
+  /** Of the daemon of a router; null when there is none, or it cannot be known. */
+  readonly processorUse: (id: string) => ProcessorUse | null;
   /** Lets go of everything; machines go on running. */
   readonly close: () => Promise<void>;
 }

@@ -1,6 +1,7 @@
 /** The outside end: echoes datagrams and connections (RFC 862), and says how long it held a datagram. */
 import { randomBytes } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
+import { KnownSenders } from './known-senders.ts';
 import { boundStreamSocket, DatagramSocket, realTime } from './sockets.ts';
 
 export const ECHO_PORT = 7;
@@ -15,7 +16,11 @@ export const TOKEN_OFFSET = 12;
 /** One turn answers no more than this many. */
 const AT_ONCE = 8192;
 const BACKLOG = 1024;
-const CONNECTIONS = 1024;
+const CONNECTIONS = 4096;
+/** Of these, connections from where no probe was heard: strangers are not to take the place of probes. */
+const STRANGERS = 256;
+/** And connections from one address, where others than the probe may be, too. */
+const OF_ONE_ADDRESS = 512;
 /** A connection that is silent so long, ms, is no probe's: longer than this program may be kept from running. */
 const IDLE = 30_000;
 
@@ -23,15 +28,21 @@ export class Echo {
   readonly #datagrams: DatagramSocket;
   readonly #server: Server;
   readonly #connections = new Set<Socket>();
+  readonly #known = new KnownSenders();
+  /** Open connections of an address. */
+  readonly #counts = new Map<string, number>();
+  #strangers = 0;
 
   /** Throws when the namespace or a socket in it cannot be had. */
   constructor(namespace: string) {
     this.#datagrams = DatagramSocket.bound(namespace, ECHO_PORT);
     this.#server = createServer((socket) => {
-      this.#connections.add(socket);
+      if (!this.#admit(socket)) {
+        socket.destroy();
+        return;
+      }
       socket.setNoDelay(true);
       socket.on('error', () => {});
-      socket.on('close', () => this.#connections.delete(socket));
       socket.setTimeout(IDLE, () => socket.destroy());
       // One byte is all that a probe sends. Who sends more, and may not read what comes back, is none.
       let answered = false;
@@ -64,7 +75,27 @@ export class Echo {
         HELD_OFFSET,
       );
       this.#datagrams.answer(bytes);
+      this.#known.heard(this.#datagrams.senderAddress());
     }
+  }
+
+  /** Whether there is room for one more from there. */
+  #admit(socket: Socket): boolean {
+    const from = socket.remoteAddress ?? '';
+    const count = this.#counts.get(from) ?? 0;
+    const stranger = !this.#known.has(from);
+    if (count >= OF_ONE_ADDRESS || (stranger && this.#strangers >= STRANGERS)) return false;
+    this.#connections.add(socket);
+    this.#counts.set(from, count + 1);
+    if (stranger) this.#strangers += 1;
+    socket.on('close', () => {
+      this.#connections.delete(socket);
+      if (stranger) this.#strangers -= 1;
+      const left = (this.#counts.get(from) ?? 1) - 1;
+      if (left === 0) this.#counts.delete(from);
+      else this.#counts.set(from, left);
+    });
+    return true;
   }
 
   close(): void {

@@ -200,6 +200,11 @@ export class DatagramSocket {
     calls().sendto(this.#fd, bytes, bytes.length, 0, sender, 28);
   }
 
+  /** Address of who sent the datagram that was read last: in6_addr, valid until the next is read. Of a {@link bound} one. */
+  senderAddress(): Uint8Array {
+    return sender.subarray(8, 24);
+  }
+
   /** The next datagram, null when there is none. Its bytes are overwritten by the next. */
   receive(): Received | null {
     const { recvfrom, ioctl } = calls();

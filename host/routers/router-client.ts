@@ -64,20 +64,26 @@ export class RouterClient {
     return (JSON.parse(answer.body.toString()) as { readonly items: readonly RouterEvent[] }).items;
   }
 
-  /** Passes any request on. */
-  call(method: string, path: string, body: unknown): Promise<HttpAnswer> {
+  /** Passes any request on. `timeout`: ms. */
+  call(method: string, path: string, body: unknown, timeout = APPLY_TIMEOUT): Promise<HttpAnswer> {
     return this.#peer.call({
       method,
       path,
       ...(body === undefined || body === null ? {} : { body: JSON.stringify(body) }),
-      timeout: APPLY_TIMEOUT,
+      timeout,
     });
   }
 
   /** Passes a request on whose body and answer are large and nobody here's business. */
-  pass(method: string, path: string, mostBytes: number, body?: Buffer): Promise<HttpAnswer> {
+  pass(
+    method: string,
+    path: string,
+    mostBytes: number,
+    body?: Buffer,
+    timeout = APPLY_TIMEOUT,
+  ): Promise<HttpAnswer> {
     const given = body === undefined ? {} : { body };
-    return this.#peer.call({ method, path, ...given, mostBytes, timeout: APPLY_TIMEOUT });
+    return this.#peer.call({ method, path, ...given, mostBytes, timeout });
   }
 
   close(): void {

@@ -5,8 +5,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { RouterEvent, RouterStatus } from 'documents';
 import { backOffDelay } from '../channel/back-off.ts';
 import { HttpError } from '../channel/http-request.ts';
-import type { MachineReport } from '../machines/machine.ts';
+import type { MachineReport, ProcessorUse } from '../machines/machine.ts';
+import type { LoopLag } from './loop-lag.ts';
 import { type Delivered, RouterClient } from './router-client.ts';
+import { judgeSilence } from './silence.ts';
 
 export interface RouterDeliveryOptions {
   readonly id: string;
@@ -22,9 +24,16 @@ export interface RouterDeliveryOptions {
   readonly onTrouble: (error: Error) => void;
   /** The daemon listens, after it was started or found. */
   readonly onListens: () => void;
-  /** It was listening, and has answered nothing for all of `patience` although it runs. */
-  readonly onSilent: () => void;
+  /**
+   * It was listening, and has answered nothing for that many seconds, all of `patience` or more, although it runs and gets to
+   * run. False when nothing is done about it now: it is asked on.
+   */
+  readonly onSilent: (seconds: number) => boolean;
   readonly patience: Patience;
+  /** Of this process. */
+  readonly lag: LoopLag;
+  /** Of the daemon; null when not known. */
+  readonly processorUse: () => ProcessorUse | null;
 }
 
 /** How often a daemon that is starting is asked whether it listens, ms: the socket appears between two of these. */
@@ -42,12 +51,20 @@ export interface Patience {
   readonly wait: number;
   /** s that the answer may be late. */
   readonly late: number;
-  /** s for the answer to a last question, in case it was us who were stopped for a while. */
+  /** s for the answer to each further question, by which it is judged: it may be us who were stopped for a while. */
   readonly last: number;
 }
 
-/** Together 10 s without any answer, after which a daemon counts as hung. */
+/** Together 10 s without any answer, after which a daemon that gets to run counts as hung. */
 export const defaultPatience: Patience = { wait: 4, late: 4, last: 2 };
+/** Our absence so long, ms, before a question spoils it, too: what we missed is still to be done. */
+const JUST_AFTER = 1000;
+/** Between two questions to one that is silent, ms: it has all the others to answer when it gets to run. */
+const ASK_AGAIN = 1000;
+/** That a question is given up wakes the daemon: only one that is kept from running still wants to after this, ms. */
+const SETTLE = 50;
+/** Timers and the kernel round, ms. */
+const ROUNDING = 50;
 const backOff = { first: 250, longest: 30_000 };
 
 const parseHead = (body: string): { readonly generation: number; readonly isChange: boolean } => {
@@ -73,6 +90,8 @@ export class RouterDelivery {
   #attempt = 0;
   #waiters: { readonly generation: number; readonly resolve: () => void }[] = [];
   #heard: (() => void)[] = [];
+  /** When it said something last. */
+  #heardAt = 0;
   #starts = 0;
   #startWaiters: { readonly start: number; readonly resolve: () => void }[] = [];
   #statusTimer: NodeJS.Timeout | undefined;
@@ -139,8 +158,8 @@ export class RouterDelivery {
     return this.#client;
   }
 
-  request(method: string, path: string, body: unknown) {
-    return this.#client.call(method, path, body);
+  request(method: string, path: string, body: unknown, timeout?: number) {
+    return this.#client.call(method, path, body, timeout);
   }
 
   close(): void {
@@ -240,6 +259,7 @@ export class RouterDelivery {
     while (!this.#closing.signal.aborted) {
       try {
         const status = await this.#client.status();
+        this.#heardAt = performance.now();
         this.#listening = true;
         this.#know(status);
         for (const heard of this.#heard.splice(0)) heard();
@@ -256,14 +276,30 @@ export class RouterDelivery {
     }
   }
 
-  async #askOnceMore(): Promise<void> {
-    const starts = this.#starts;
-    try {
-      await this.#client.status(this.#options.patience.last * 1000);
-    } catch (error) {
-      const silent = error instanceof HttpError && error.code === 'http-timeout';
-      if (!silent || this.#closing.signal.aborted || starts !== this.#starts) return;
-      this.#options.onSilent();
+  /** It left a question unanswered: asks on until it says something, or something is done about it. */
+  async #askOn(): Promise<void> {
+    const { lag, onSilent, patience, processorUse } = this.#options;
+    const { signal } = this.#closing;
+    const most = (patience.wait + patience.late + patience.last) * 1000 - ROUNDING;
+    for (const starts = this.#starts; !signal.aborted && starts === this.#starts; ) {
+      const asked = performance.now();
+      const before = processorUse();
+      try {
+        await this.#client.status(patience.last * 1000);
+        this.#heardAt = performance.now();
+        return;
+      } catch (error) {
+        const silent = error instanceof HttpError && error.code === 'http-timeout';
+        if (!silent || signal.aborted || starts !== this.#starts) return;
+      }
+      const now = performance.now();
+      await sleep(SETTLE, undefined, { signal }).catch(() => {});
+      if (signal.aborted || starts !== this.#starts) return;
+      const silentFor = now - this.#heardAt - lag.since(this.#heardAt);
+      const ownLag = lag.since(asked - JUST_AFTER);
+      const silence = { asked: now - asked, silentFor, ownLag, before, after: processorUse() };
+      if (judgeSilence(silence, most) === 'hung' && onSilent(Math.round(silentFor / 1000))) return;
+      await sleep(ASK_AGAIN, undefined, { signal }).catch(() => {});
     }
   }
 
@@ -298,9 +334,10 @@ export class RouterDelivery {
       const { wait, late } = this.#options.patience;
       try {
         const events = await this.#client.events(this.#options.cursor(), wait, late);
+        this.#heardAt = performance.now();
         this.#options.takeEvents(events);
       } catch (error) {
-        if (error instanceof HttpError && error.code === 'http-timeout') await this.#askOnceMore();
+        if (error instanceof HttpError && error.code === 'http-timeout') await this.#askOn();
         await sleep(200, undefined, { signal: this.#closing.signal }).catch(() => {});
       }
     }

@@ -4,9 +4,10 @@ import type { RouterEvent } from 'documents';
 import { backOffDelay } from '../channel/back-off.ts';
 import { type ControllerClient, ControllerError } from '../channel/controller.ts';
 import type { HttpAnswer } from '../channel/http-request.ts';
-import type { MachineReport } from '../machines/machine.ts';
+import type { MachineReport, ProcessorUse } from '../machines/machine.ts';
 import { copyState } from './copy-state.ts';
 import { EventQueue } from './event-queue.ts';
+import { LoopLag } from './loop-lag.ts';
 import { type Patience, RouterDelivery } from './router-delivery.ts';
 
 export interface RoutersOptions {
@@ -18,8 +19,12 @@ export interface RoutersOptions {
   /** A delivery to this router failed and is tried again. */
   readonly onTrouble: (router: string, error: Error) => void;
   readonly onListens: (router: string) => void;
-  /** Its daemon runs but answers nothing. */
-  readonly onSilent: (router: string) => void;
+  /** Reads the state of a router without its daemon; undefined where that cannot be. Rejects when it fails. */
+  readonly exportState: (router: string, signal: AbortSignal) => Promise<Buffer> | undefined;
+  /** Its daemon runs, gets to run, and has answered nothing for that many seconds; false when nothing is done about it now. */
+  readonly onSilent: (router: string, seconds: number) => boolean;
+  /** How the scheduler treats its daemon; null when that is not known. */
+  readonly processorUse: (router: string) => ProcessorUse | null;
   readonly patience: Patience;
 }
 
@@ -29,6 +34,7 @@ export class Routers {
   readonly #options: RoutersOptions;
   readonly #deliveries = new Map<string, RouterDelivery>();
   readonly #events: EventQueue;
+  readonly #lag = new LoopLag();
   #delivering = false;
   #attempt = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -49,6 +55,7 @@ export class Routers {
   expect(id: string): void {
     if (this.#deliveries.has(id)) return;
     const { controller, directory, report, onTrouble, onListens, onSilent, patience } = this.#options;
+    const { processorUse } = this.#options;
     const delivery = new RouterDelivery({
       id,
       directory: join(directory, id),
@@ -59,8 +66,10 @@ export class Routers {
       report,
       onTrouble: (error) => onTrouble(id, error),
       onListens: () => onListens(id),
-      onSilent: () => onSilent(id),
+      onSilent: (seconds) => onSilent(id, seconds),
       patience,
+      lag: this.#lag,
+      processorUse: () => processorUse(id),
     });
     this.#deliveries.set(id, delivery);
     delivery.open();
@@ -110,14 +119,21 @@ export class Routers {
     return this.#deliveries.get(id)?.listensAnew();
   }
 
-  request(id: string, method: string, path: string, body: unknown): Promise<HttpAnswer> | undefined {
-    return this.#deliveries.get(id)?.request(method, path, body);
+  request(
+    id: string,
+    method: string,
+    path: string,
+    body: unknown,
+    timeout?: number,
+  ): Promise<HttpAnswer> | undefined {
+    return this.#deliveries.get(id)?.request(method, path, body, timeout);
   }
 
   /** Carries connections, neighbours and leases from one router to another; answers with what the receiver took. */
   copyState(from: string, to: string): Promise<unknown> {
     const side = (id: string) => ({ id, client: this.#deliveries.get(id)?.client });
-    return copyState(side(from), side(to));
+    const withoutDaemon = (signal: AbortSignal) => this.#options.exportState(from, signal);
+    return copyState({ ...side(from), withoutDaemon }, side(to));
   }
 
   takeEvents(events: readonly RouterEvent[]): void {
@@ -127,6 +143,7 @@ export class Routers {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
+    this.#lag.close();
     for (const delivery of this.#deliveries.values()) delivery.close();
     this.#deliveries.clear();
   }

@@ -127,6 +127,7 @@ test('a socket that answers nothing any more ends nobody, neither the agent nor 
     directory,
     route: () => route,
     onPromoted: () => t.fail('nobody can be promoted'),
+    onUnfenced: () => t.fail('nobody is to be fenced'),
     isSynced: () => true,
     onLoss: (_router, death) => {
       if (death !== null) lost.push(death);

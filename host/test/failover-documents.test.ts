@@ -9,7 +9,7 @@ import { DaemonHealth } from '../failover/daemon-health.ts';
 import { readFailovers, writeFailovers } from '../failover/failover-file.ts';
 import { fedPairs } from '../failover/fed-pairs.ts';
 import { routersOnDuty } from '../failover/on-duty.ts';
-import { isInForce, withFailovers } from '../failover/with-failovers.ts';
+import { isInForce, withFailovers, withoutRouter } from '../failover/with-failovers.ts';
 import {
   guest,
   hostDocument,
@@ -94,6 +94,24 @@ test('after a failover the document verifies, names the dead no more, and all it
       t.deepEqual(others(after), others(document));
       t.is(withFailovers(after, [pair]).document, after);
       t.false(isInForce(after, pair));
+      return true;
+    }),
+  );
+});
+
+test('while the dead one cannot be cut off the document verifies and nobody has its places', (t) => {
+  fc.assert(
+    fc.property(documentsOf, fc.nat(3), ({ shapes, document }, which) => {
+      const { router, promoted } = pairOf((which % shapes.length) + 1);
+      const after = withoutRouter(document, router);
+      t.deepEqual(verifyHostDocument(after), []);
+      t.false(JSON.stringify(after).includes(router));
+      t.deepEqual(placesOf(after, promoted), []);
+      const others = (one: HostDocument) => ({
+        machines: one.machines.filter(({ id }) => id !== router),
+        ports: one.ports.filter(({ machine }) => machine !== router),
+      });
+      t.deepEqual(others(after), others(document));
       return true;
     }),
   );

@@ -1,7 +1,7 @@
 /** Standbys that take over from routers that die, on the real kernel with real routers: in every way, and whatever of ours dies with them. */
 import { type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
@@ -16,6 +16,7 @@ import {
 import { bundleRouter } from '../../scripts/bundle.ts';
 import { fenceOf, placementsOf } from '../failover/promotion.ts';
 import { routersOnDuty } from '../failover/on-duty.ts';
+import { namespacePath } from '../names.ts';
 import { guest, idOf, macOf, type Part, standingBy } from './fixtures/documents.ts';
 import { followOwnership } from './fixtures/ownership.ts';
 import { type Probes, startProbes } from './fixtures/probes.ts';
@@ -287,6 +288,217 @@ test.serial('killed before, in and after a promotion, the next agent ends with o
   t.deepEqual(ownership.clashes, []);
   t.log(owners().join(' '));
 });
+
+/** Right after each step of a promotion, and when it has been told of. */
+const steps = ['recorded', 'fenced', 'placed', 'written', 'told'] as const;
+
+test.serial(
+  'killed right after each step of a promotion, the next agent does the rest of them',
+  async (t) => {
+    const rig = await rigOf(t, steps.length + 2, await bundleRouter());
+    let generation = 1;
+    rig.controller.document = pair(generation, 1, 2);
+    let program: ChildProcess = rig.program();
+    await rig.controller.ready(1);
+    await ready(rig, 1, 2);
+    await rig.address(11, '10.1.1.11');
+    const { ownership, monitor } = followOwnership(rig.fabric);
+    t.teardown(() => monitor.close());
+    const probes = startProbes(rig, rig.namespaceOf(11), '10.1.1.1');
+    t.true(await answersAfter(probes, 0));
+    const file = join(rig.state, 'host', 'failovers.json');
+    const onRecord = () =>
+      (JSON.parse(readFileSync(file, 'utf8')) as { failovers: { router: string; microseconds: number }[] })
+        .failovers;
+    const owner = () => ownership.history.findLast((line) => line.startsWith(gatewayMac))?.split(' ')[1];
+    const started = async (meddled: Readonly<Record<string, string>> | null) => {
+      const hellos = rig.controller.hellos.length;
+      const statuses = rig.controller.statuses.length;
+      program = rig.program(meddled);
+      await rig.controller.until('hello', () => rig.controller.hellos.length > hellos);
+      await rig.controller.until('its status', () => rig.controller.statuses.length > statuses + 1);
+    };
+    const ends = async () => {
+      const ended = program.exitCode === null && program.signalCode === null ? once(program, 'exit') : null;
+      program.kill('SIGKILL');
+      await ended;
+    };
+    for (const [index, step] of steps.entries()) {
+      const [dead, standby] = [index + 1, index + 2];
+      await ends();
+      const link = rig.links().find(({ name }) => name === guestPort(dead));
+      await started({ SVT_DIE_AT: step, SVT_PORT: String(link?.index) });
+      const exit = once(program, 'exit');
+      // As alive as can be: what a promotion that is not finished leaves must not be heard twice.
+      deaths['namespace without a name, processes alive']?.(rig, dead);
+      if (step === 'told') {
+        const told = () =>
+          rig.controller.statuses.some(({ failovers }) =>
+            failovers?.some(({ router }) => router === idOf('rtr', dead)),
+          );
+        await rig.controller.until('told', told);
+        program.kill('SIGKILL');
+      }
+      const [, signal] = (await exit) as [number | null, string | null];
+      t.is(signal, 'SIGKILL', step);
+      // It went no further than that.
+      t.deepEqual(
+        onRecord().map(({ router }) => router),
+        [idOf('rtr', dead)],
+        step,
+      );
+      t.is(onRecord()[0]?.microseconds === 0, index < steps.indexOf('written'), step);
+      const up = rig.links().find(({ name }) => name === guestPort(dead))?.up;
+      if (step === 'recorded') t.true(up);
+      else if (step !== 'told') t.false(up);
+      const expected = index < steps.indexOf('placed') ? dead : standby;
+      t.is(await settlesTo(idOf('rtr', expected), owner, 20), idOf('rtr', expected), step);
+      // The next agent, by what is on record alone.
+      const hellos = rig.controller.hellos.length;
+      rig.controller.broken = true;
+      program = rig.program();
+      t.is(await settlesTo(idOf('rtr', standby), owner, 200), idOf('rtr', standby), step);
+      t.true(await answersAfter(probes, Date.now() + 20), step);
+      t.deepEqual(await settlesTo([], () => remainsOf(rig, dead), 200), [], step);
+      rig.controller.broken = false;
+      await rig.controller.until('hello', () => rig.controller.hellos.length > hellos);
+      const reported = () =>
+        rig.controller.statuses.at(-1)?.failovers?.some(({ router }) => router === idOf('rtr', dead)) ===
+        true;
+      await rig.controller.until(`${step}: its report`, reported);
+      generation += 1;
+      rig.controller.publish(pair(generation, standby, standby + 1));
+      await rig.controller.ready(generation);
+      await ready(rig, standby + 1);
+      t.deepEqual(await settlesTo([], onRecord), [], step);
+    }
+    await probes.end();
+    t.deepEqual(ownership.clashes, []);
+    t.deepEqual(
+      ownership.history.filter((line) => line.startsWith(gatewayMac)),
+      [1, ...steps.map((_, index) => index + 2)].map((number) => `${gatewayMac} ${idOf('rtr', number)}`),
+    );
+  },
+);
+
+test.serial(
+  'an agent that is refused the fence promotes nobody until its pass has removed the dead one',
+  async (t) => {
+    const rig = await rigOf(t, 2, await bundleRouter());
+    rig.controller.document = pair(1, 1, 2);
+    const first = rig.program();
+    await rig.controller.ready(1);
+    await ready(rig, 1, 2);
+    await rig.address(11, '10.1.1.11');
+    const ended = once(first, 'exit');
+    first.kill('SIGKILL');
+    await ended;
+    const { ownership, monitor } = followOwnership(rig.fabric);
+    t.teardown(() => monitor.close());
+    const probes = startProbes(rig, rig.namespaceOf(11), '10.1.1.1');
+    t.true(await answersAfter(probes, 0));
+    const link = rig.links().find(({ name }) => name === guestPort(1));
+    const hellos = rig.controller.hellos.length;
+    rig.program({ SVT_PORT: String(link?.index), SVT_REFUSES_FENCE: 'yes' });
+    await rig.controller.until('hello', () => rig.controller.hellos.length > hellos);
+    const killedAt = Date.now();
+    deaths['namespace without a name, processes alive']?.(rig, 1);
+    await rig.controller.until('failover', () => failedOver(rig, 2) !== undefined);
+    t.true(await answersAfter(probes, Date.now() + 20));
+    const types = rig.controller.events.map(({ type }) => type);
+    t.is(types.filter((type) => type === 'host.not-fenced').length, 1);
+    t.true(types.indexOf('host.not-fenced') < types.indexOf('host.failed-over'));
+    t.false(types.includes('host.router-died'));
+    await rig.controller.until(
+      'its report',
+      () => rig.controller.statuses.at(-1)?.failovers?.[0]?.router === idOf('rtr', 1),
+    );
+    const conditions = () => rig.controller.statuses.at(-1)?.conditions.map(({ status }) => status);
+    t.deepEqual(await settlesTo(['True', 'True', 'True', 'True', 'True'], conditions), [
+      'True',
+      'True',
+      'True',
+      'True',
+      'True',
+    ]);
+    await probes.end();
+    t.log(`${probes.longestGap(killedAt).toFixed(0)} ms without answers`);
+    t.deepEqual(ownership.clashes, []);
+    t.deepEqual(
+      ownership.history.filter((line) => line.startsWith(gatewayMac)),
+      [1, 2].map((number) => `${gatewayMac} ${idOf('rtr', number)}`),
+    );
+  },
+);
+
+test.serial(
+  'while a dead router cannot be cut off at all nobody takes over, whoever is the agent; it is told why',
+  async (t) => {
+    const rig = await rigOf(t, 2, await bundleRouter());
+    rig.controller.document = pair(1, 1, 2);
+    let program = rig.program();
+    await rig.controller.ready(1);
+    await ready(rig, 1, 2);
+    const link = rig.links().find(({ name }) => name === guestPort(1));
+    const obstacle = join(rig.state, 'refused');
+    writeFileSync(obstacle, '');
+    const meddled = { SVT_PORT: String(link?.index), SVT_REFUSES_ALL_WHILE: obstacle };
+    const next = async () => {
+      const ended = once(program, 'exit');
+      program.kill('SIGKILL');
+      await ended;
+      const hellos = rig.controller.hellos.length;
+      program = rig.program(meddled);
+      await rig.controller.until('hello', () => rig.controller.hellos.length > hellos);
+    };
+    await next();
+    const { ownership, monitor } = followOwnership(rig.fabric);
+    t.teardown(() => monitor.close());
+    // Whoever holds its namespace open keeps its ports, though all its processes are gone.
+    const held = openSync(namespacePath(rig.namespaceOf(1, 'rtr')), 'r');
+    t.teardown(() => closeSync(held));
+    deaths['namespace without a name, processes alive']?.(rig, 1);
+    const told = () => rig.controller.events.filter(({ type }) => type === 'host.not-fenced').length;
+    const isFailed = () => {
+      const { conditions = [], machines = [], failovers } = rig.controller.statuses.at(-1) ?? {};
+      const fabric = conditions.find(({ type }) => type === 'FabricApplied');
+      const dead = machines.find(({ id }) => id === idOf('rtr', 1));
+      return (
+        fabric?.status === 'False' &&
+        /cannot be set down: change link #\d+: EPERM/.test(fabric.message) &&
+        dead?.state === 'failed' &&
+        failovers === undefined
+      );
+    };
+    for (const agent of [1, 2]) {
+      await rig.controller.until(`agent ${agent} tells why`, () => told() === agent && isFailed());
+      // Passes come and go.
+      await sleep(1500);
+      t.is(told(), agent);
+      t.true(isFailed());
+      t.true(rig.links().some(({ name, up }) => name === guestPort(1) && up));
+      t.deepEqual(remainsOf(rig, 1), []);
+      if (agent === 1) await next();
+    }
+    t.deepEqual(
+      ownership.history.filter((line) => line.startsWith(gatewayMac)),
+      [`${gatewayMac} ${idOf('rtr', 1)}`],
+    );
+    t.is(failedOver(rig, 2), undefined);
+    rmSync(obstacle);
+    await rig.controller.until('failover', () => failedOver(rig, 2) !== undefined, 20_000);
+    await rig.controller.until(
+      'its report',
+      () => rig.controller.statuses.at(-1)?.failovers?.[0]?.router === idOf('rtr', 1),
+    );
+    t.deepEqual(await settlesTo(false, () => rig.links().some(({ name }) => name === guestPort(1))), false);
+    t.deepEqual(
+      ownership.history.filter((line) => line.startsWith(gatewayMac)),
+      [1, 2].map((number) => `${gatewayMac} ${idOf('rtr', number)}`),
+    );
+    t.deepEqual(ownership.clashes, []);
+  },
+);
 
 test.serial('without the fence two own the MAC: the judge sees it', async (t) => {
   const rig = await rigOf(t, 2);

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { namespaces, processStartTime } from 'node-netlink';
+import { printed, type RunOnceBounds } from '../run-once.ts';
 import type { ProcessIdentity } from './processes.ts';
 
 export interface LaunchedProgram {
@@ -47,4 +48,16 @@ export const launch = (
   } finally {
     closeSync(output);
   }
+};
+
+/** Runs a program in a network namespace with more arguments, for what it prints. Rejects with {@link RunOnceError}; it goes with us. */
+export const runProgramOnce = (
+  { namespace, program, args, env }: LaunchedProgram,
+  more: readonly string[],
+  bounds: RunOnceBounds,
+): Promise<Buffer> => {
+  const child = namespaces.run(namespace, () =>
+    spawn(program, [...args, ...more], { stdio: ['ignore', 'pipe', 'pipe'], env, cwd: '/' }),
+  );
+  return printed(child, bounds);
 };

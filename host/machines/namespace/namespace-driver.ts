@@ -6,10 +6,12 @@ import { links, namespaces, openRouteSocket } from 'node-netlink';
 import type { BundleStore } from '../../bundles/bundle-store.ts';
 import type { Program } from '../../bundles/own-bundle.ts';
 import { machineNamespace, namespaceEtc } from '../../names.ts';
-import type { MachineDriver, MachineListener, PortPlace } from '../machine.ts';
+import type { MachineDriver, MachineListener, PortPlace, ProcessorUse } from '../machine.ts';
+import type { RunOnceBounds } from '../run-once.ts';
 import { Guest } from './guest.ts';
 import { ProbeMachine } from './probe.ts';
 import { endNamelessOf, endNamespaceOf, endProcessesIn, isNameless } from './processes.ts';
+import { processorUseOf } from './processor-use.ts';
 import { RouterDaemon } from './router-daemon.ts';
 import type { RouterProgram } from './router-process.ts';
 import { type MadeRecord, readMade, readRuns, writeMade } from './router-record.ts';
@@ -179,6 +181,15 @@ export class NamespaceDriver implements MachineDriver {
     if (running?.kind !== 'router') return false;
     running.process.restart();
     return true;
+  };
+  runOnce = (id: string, args: readonly string[], bounds: RunOnceBounds): Promise<Buffer> | undefined => {
+    const running = this.#running.get(id);
+    return running?.kind === 'router' ? running.process.runOnce(args, bounds) : undefined;
+  };
+  processorUse = (id: string): ProcessorUse | null => {
+    const running = this.#running.get(id);
+    const pid = running?.kind === 'router' ? running.process.pid : null;
+    return pid === null ? null : processorUseOf(pid);
   };
   close = async (): Promise<void> => {
     for (const id of Array.from(this.#running.keys())) this.#release(id);

@@ -7,10 +7,12 @@ import { BundleError } from 'signed-bundle';
 import type { BundleStore } from '../../bundles/bundle-store.ts';
 import type { Program } from '../../bundles/own-bundle.ts';
 import { backOffDelay } from '../../channel/back-off.ts';
+import { type RunOnceBounds, RunOnceError } from '../run-once.ts';
+import { runProgramOnce } from './launch.ts';
 import { argumentsOf, type ProcessIdentity, processesIn } from './processes.ts';
 import {
   daemonProgram,
-  isDaemonOf,
+  isLastingDaemonOf,
   type RouterPlace,
   type RouterProgram,
   supervisedDaemon,
@@ -111,6 +113,19 @@ export class RouterDaemon {
   /** Ends the daemon, which is then started anew. While another takes its place that one does. */
   restart(): void {
     this.#process?.restart();
+  }
+
+  /** Runs its program once, beside it. Rejects with {@link RunOnceError}. */
+  async runOnce(args: readonly string[], bounds: RunOnceBounds): Promise<Buffer> {
+    const { place, program } = this.#options;
+    const path = this.#record === null ? null : this.#pathOf(this.#record.running);
+    if (path === null)
+      throw new RunOnceError('cannot-run', `the program of ${place.id} is not on this host, or not signed`);
+    const { signal } = this.#closing;
+    return await runProgramOnce(daemonProgram(place, program, path, false), args, {
+      ...bounds,
+      signal: bounds.signal === undefined ? signal : AbortSignal.any([signal, bounds.signal]),
+    });
   }
 
   /** Lets go; what runs goes on. */
@@ -270,7 +285,6 @@ export class RouterDaemon {
       directory: place.directory,
       checksum: trying.checksum,
       beside: daemonProgram(place, program, trying.path, true),
-      alone: daemonProgram(place, program, trying.path, false),
       candidate,
       signal,
     }).catch((error: Error) => ({ outcome: 'failed', message: error.message }) as const);
@@ -325,7 +339,7 @@ export class RouterDaemon {
 
   #daemons(): readonly number[] {
     const { namespace, directory } = this.#options.place;
-    return processesIn(namespace).filter((pid) => isDaemonOf(directory, argumentsOf(pid)));
+    return processesIn(namespace).filter((pid) => isLastingDaemonOf(directory, argumentsOf(pid)));
   }
 
   #processOf(program: Program): ProcessIdentity | null {

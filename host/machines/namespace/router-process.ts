@@ -34,9 +34,16 @@ export interface RouterPlace {
   readonly memory: number | null;
 }
 
-/** Whether a process with these arguments is a daemon of this directory, whatever bundle it runs. */
+/** Prints what another router needs to go on with what this one does (router/print-state.ts). */
+export const EXPORT_STATE = '--export-state';
+
+/** Whether a process with these arguments runs the program of the daemon on this directory, whatever bundle it is from. */
 export const isDaemonOf = (directory: string, args: readonly string[]): boolean =>
   args.includes('--state') && args[args.indexOf('--state') + 1] === directory;
+
+/** The same, and it is the daemon, not its program run once for what it prints. */
+export const isLastingDaemonOf = (directory: string, args: readonly string[]): boolean =>
+  isDaemonOf(directory, args) && !args.includes(EXPORT_STATE);
 
 /** How a daemon is started from a bundle. `beside`: while another runs, whose place it takes. */
 export const daemonProgram = (
@@ -79,5 +86,5 @@ export const supervisedDaemon = (
   name: `daemon of ${place.id}`,
   record: join(place.directory, 'daemon.json'),
   extra: { bundle },
-  isOurs: (args) => isDaemonOf(place.directory, args),
+  isOurs: (args) => isLastingDaemonOf(place.directory, args),
 });

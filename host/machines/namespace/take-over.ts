@@ -14,9 +14,8 @@ export interface TakeOver {
   /** The directory of the router. */
   readonly directory: string;
   readonly checksum: string;
-  /** The new daemon beside the one that runs, and the same alone. */
+  /** The new daemon beside the one that runs, if that still does. */
   readonly beside: LaunchedProgram;
-  readonly alone: LaunchedProgram;
   /** The new daemon, when a predecessor of ours started it already. */
   readonly candidate: ProcessIdentity | null;
   /** We are about to end, or the router is. What runs goes on. */
@@ -40,8 +39,8 @@ interface Proof {
   readonly problems: readonly { readonly message: string }[];
 }
 
-/** A daemon on a host that is not overloaded has come to a proof long before, ms. */
-const PROVE_WITHIN = 30_000;
+/** A daemon on a host that is not overloaded has come to a proof long before, ms. Three tries are over before the controller gives up (90 s). */
+const PROVE_WITHIN = 20_000;
 /** From the proof to ready, ms: ending the one before takes five seconds at most. */
 const READY_WITHIN = 15_000;
 /** How long the kernel may take to end what was killed, ms. */
@@ -175,8 +174,9 @@ export const takeOver = async (options: TakeOver): Promise<TakenOver> => {
       if (!isAlive(candidate)) {
         ended += 1;
         if (ended === 2)
-          return await fail('refused', `it ended twice: ${lastWords(options.alone.log, logged)}`);
-        candidate = begin(options.alone);
+          return await fail('refused', `it ended twice: ${lastWords(options.beside.log, logged)}`);
+        // The one before may run still: it had proved itself, and not ended that yet.
+        candidate = begin(options.beside);
       }
       const now = isDaemon(candidate) ? await status() : null;
       if (signal.aborted) return { outcome: 'left' };
