@@ -16,8 +16,6 @@ const elsewhere = /^(?:gateway|load balancer|disk)\b/;
 
 /** What is wrong with a router by its own report, one text for each matter; their order has no meaning. */
 export const complaints = (status: RouterStatus): string[] => {
-  // A document that does not apply would not in another router either; whoever changed it was told.
-  if (status.observedGeneration > status.appliedGeneration) return [];
   const failing = status.health
     .filter(({ name, status: found }: HealthCheck) => found === 'fail' && !elsewhere.test(name))
     .map(({ name }) => `its health check ${name} fails`);
@@ -30,9 +28,31 @@ export const complaints = (status: RouterStatus): string[] => {
 /** Since when each complaint lasts, ms since the epoch. */
 export type Ailments = ReadonlyMap<string, number>;
 
-/** Complaints that were there before keep their time; those that went are forgotten. */
-export const ailmentsAfter = (before: Ailments, found: readonly string[], now: number): Ailments =>
-  new Map(found.map((complaint) => [complaint, before.get(complaint) ?? now]));
+/**
+ * Whether what a router complains of may be its document: it has one that it could not apply, and none of its network's
+ * routers ever had that one in force. Another router would have the same trouble with it, so that replacing this one would go
+ * on for ever; whoever changed the document was told. `proved`: the latest generation that any of them had in force.
+ */
+export const isDoubtful = (
+  status: Pick<RouterStatus, 'observedGeneration' | 'appliedGeneration'>,
+  proved: number,
+): boolean => status.observedGeneration > Math.max(status.appliedGeneration, proved);
+
+/**
+ * Complaints that were there before keep their time; those that went are forgotten. While the document is `doubtful` no new
+ * ones are taken up: they may be its own. What a router suffered from before it came is the router's all the same.
+ */
+export const ailmentsAfter = (
+  before: Ailments,
+  found: readonly string[],
+  now: number,
+  doubtful = false,
+): Ailments =>
+  new Map(
+    found
+      .filter((complaint) => !doubtful || before.has(complaint))
+      .map((complaint) => [complaint, before.get(complaint) ?? now]),
+  );
 
 export interface Patient {
   /** When it was last heard, or had to be for the first time, ms since the epoch. */

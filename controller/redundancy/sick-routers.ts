@@ -11,6 +11,7 @@ import {
   ailmentsAfter,
   type Ailments,
   complaints,
+  isDoubtful,
   isSilent,
   SICKNESS,
   sickness,
@@ -51,7 +52,21 @@ const AUTOMATIC = ['network.router-sick', 'network.standby-sick', 'network.stand
 
 interface Seen {
   readonly reportedAt: number;
+  /** By its own report at that time. */
+  readonly own: readonly string[];
   readonly ailments: Ailments;
+  /** Latest generation that it had in force, as far as was seen. */
+  readonly proved: number;
+}
+
+/** A router that is to be replaced, or rebuilt. */
+interface Sick {
+  readonly router: string;
+  readonly role: string;
+  readonly network: string;
+  /** What it is to run: id of a bundle, null for what hosts came with. */
+  readonly bundle: string | null;
+  readonly reason: string;
 }
 
 export const startSickRouters = (options: SickRoutersOptions): SickRouters => {
@@ -77,7 +92,10 @@ export const startSickRouters = (options: SickRoutersOptions): SickRouters => {
         'router.network_id',
         'router.role',
         'router.created_at',
+        'router.bundle_id',
         'router_status.reported_at',
+        'router_status.observed_generation',
+        'router_status.applied_generation',
       ])
       .where('router.role', 'in', ['active', 'standby'])
       .where('network.state', '=', 'implemented')
@@ -85,35 +103,44 @@ export const startSickRouters = (options: SickRoutersOptions): SickRouters => {
     const hosts = await standbyReports(
       rows.flatMap(({ role, host_id }) => (role === 'standby' ? [host_id] : [])),
     );
+    const provedBy = (row: (typeof rows)[number]): number =>
+      Math.max(row.applied_generation ?? 0, seen.get(row.id)?.proved ?? 0);
+    const proved = new Map<string, number>();
+    for (const row of rows)
+      proved.set(row.network_id, Math.max(proved.get(row.network_id) ?? 0, provedBy(row)));
     const fresh = new Map<string, Seen>();
-    const sick: {
-      readonly router: string;
-      readonly role: string;
-      readonly network: string;
-      reason: string;
-    }[] = [];
+    const sick: Sick[] = [];
     for (const row of rows) {
       const before = seen.get(row.id);
       const reportedAt = row.reported_at ?? 0;
-      const own =
-        before?.reportedAt === reportedAt
-          ? [...before.ailments.keys()].filter((complaint) => !complaint.startsWith(SYNC))
-          : await complaintsOf(row.id);
+      const own = before?.reportedAt === reportedAt ? before.own : await complaintsOf(row.id);
       const pair = hosts.get(row.id);
       const found = pair?.state === 'broken' ? [...own, `${SYNC} ${pair.message}`] : own;
-      const ailments = ailmentsAfter(before?.ailments ?? new Map(), found, now);
-      fresh.set(row.id, { reportedAt, ailments });
+      const generations = {
+        observedGeneration: row.observed_generation ?? 0,
+        appliedGeneration: row.applied_generation ?? 0,
+      };
+      const doubtful = isDoubtful(generations, proved.get(row.network_id) ?? 0);
+      const ailments = ailmentsAfter(before?.ailments ?? new Map(), found, now, doubtful);
+      fresh.set(row.id, { reportedAt, own, ailments, proved: provedBy(row) });
       if (!link.isConnected(row.host_id)) continue;
       const heardAt = Math.max(reportedAt, row.created_at, startedAt);
       const answers = isSilent({ heardAt }, now, limits) ? await answersNow(row.id) : null;
       const reason = sickness({ heardAt, answers, ailments }, now, limits);
-      if (reason !== null) sick.push({ router: row.id, role: row.role, network: row.network_id, reason });
+      if (reason !== null)
+        sick.push({
+          router: row.id,
+          role: row.role,
+          network: row.network_id,
+          bundle: row.bundle_id,
+          reason,
+        });
     }
     seen = fresh;
     for (const one of sick) await seeTo(one);
   };
 
-  /** Complaints that come from the host, and not from the router itself. */
+  /** A complaint that comes from the host, and not from the router itself. */
   const SYNC = 'it does not follow the active router:';
 
   const standbyReports = async (ids: readonly string[]): Promise<ReadonlyMap<string, StandbyStatus>> => {
@@ -149,12 +176,7 @@ export const startSickRouters = (options: SickRoutersOptions): SickRouters => {
     }
   };
 
-  const seeTo = (one: {
-    readonly router: string;
-    readonly role: string;
-    readonly network: string;
-    readonly reason: string;
-  }): Promise<void> =>
+  const seeTo = (one: Sick): Promise<void> =>
     tried(one.network, async (trx, account) => {
       const reason = `${one.router} is sick: ${one.reason}`;
       const workflow =
@@ -164,6 +186,10 @@ export const startSickRouters = (options: SickRoutersOptions): SickRouters => {
               router: one.router,
               drainDeadline: DRAIN_DEADLINE,
               readyWithin: READY_WITHIN,
+              // What it runs already: the default may be a bundle that no canary has proved yet, or that failed as one. A
+              // router that was never given one is replaced like any that comes anew.
+              bundle: one.bundle,
+              because: reason,
             });
       await recordEvent(trx, {
         account,

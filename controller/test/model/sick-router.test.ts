@@ -1,6 +1,6 @@
 import test from 'ava';
 import type { Condition, HealthCheck, RouterStatus } from 'documents';
-import { ailmentsAfter, complaints, sickness, SICKNESS } from '../../model/sick-router.ts';
+import { ailmentsAfter, complaints, isDoubtful, sickness, SICKNESS } from '../../model/sick-router.ts';
 
 const condition = (type: string, status: Condition['status'], reason: string): Condition => ({
   type,
@@ -44,11 +44,6 @@ test('what a fresh router would suffer from, too, is no complaint', (t) => {
     ),
     [],
   );
-  // A document that does not apply would not in another router either.
-  t.deepEqual(
-    complaints(report({ observedGeneration: 5, conditions: [condition('Ready', 'False', 'ApplyFailed')] })),
-    [],
-  );
   t.deepEqual(
     complaints(
       report({
@@ -71,6 +66,37 @@ test('a complaint counts from when it began, and anew after it was gone', (t) =>
     ],
   );
   t.deepEqual([...ailmentsAfter(ailmentsAfter(second, [], 300), ['a'], 400)], [['a', 400]]);
+});
+
+test('a document that nobody could apply makes no router sick; what ailed it before goes on counting', (t) => {
+  const stuck = report({
+    observedGeneration: 5,
+    conditions: [condition('Ready', 'False', 'ApplyFailed')],
+    health: [check('dnsmasq', 'fail')],
+  });
+  const dnsmasq = 'its health check dnsmasq fails';
+  t.true(isDoubtful(stuck, 4));
+  // Nothing was wrong before: it is the document, however often it is changed.
+  let ailments = ailmentsAfter(new Map(), complaints(stuck), 100, true);
+  ailments = ailmentsAfter(ailments, complaints({ ...stuck, observedGeneration: 6 }), 200_000, true);
+  t.deepEqual([...ailments], []);
+  // Its dnsmasq was dead before the document came, and is.
+  ailments = ailmentsAfter(new Map([[dnsmasq, 50]]), complaints(stuck), 100, true);
+  t.deepEqual([...ailments], [[dnsmasq, 50]]);
+  t.is(sickness({ heardAt: 70_000, answers: null, ailments }, 70_000, SICKNESS), `${dnsmasq} for 70 s`);
+  // It could not even put things right before: that a rule came does not make it well.
+  const before = complaints(report({ conditions: [condition('Ready', 'False', 'ApplyFailed')] }));
+  ailments = ailmentsAfter(ailmentsAfter(new Map(), before, 10), complaints(stuck), 100, true);
+  t.deepEqual([...ailments], [['Ready is not well (ApplyFailed)', 10]]);
+  // Once healed it is forgotten, also while the document does not apply.
+  t.deepEqual([...ailmentsAfter(ailmentsAfter(ailments, [], 200, true), before, 300, true)], []);
+  // A document that is in force in another router of the network, or was in this one, is not to blame.
+  t.false(isDoubtful(stuck, 5));
+  t.false(
+    isDoubtful(report({ observedGeneration: 5, appliedGeneration: 0 }), 5),
+    'a daemon that was started anew',
+  );
+  t.false(isDoubtful(report({}), 0));
 });
 
 test('a router is sick when something does not heal in time, or its daemon neither tells nor answers', (t) => {

@@ -9,7 +9,13 @@ import {
   playThrough,
   type Queued,
 } from '../../model/upgrade-plan.ts';
-import { judge } from '../../model/upgrade-verdict.ts';
+import {
+  isBlind,
+  judge as judgeOf,
+  type Measuring,
+  type Readings,
+  type VerdictLimits,
+} from '../../model/upgrade-verdict.ts';
 
 const limitsOf = fc.record({
   canaries: fc.integer({ min: 1, max: 4 }),
@@ -196,6 +202,14 @@ const reading = (values: Partial<ProbeReading> = {}): ProbeReading => ({
 });
 const well: HealthCheck[] = [{ name: 'dnsmasq', status: 'pass', message: '', checkedAt: 1 }];
 const strict = { loss: 0, latencyFactor: 3 };
+/** As long as it takes to send what stands in the readings above. */
+const full = { before: 2000, during: 2000, after: 2000, rate: 50 };
+const judge = (
+  readings: Readings,
+  health: readonly HealthCheck[] | null,
+  limits: VerdictLimits,
+  measuring: Measuring = full,
+) => judgeOf(readings, health, limits, measuring);
 
 test('a router is judged by everything measured, and by nothing that could not be', (t) => {
   const same = { before: reading(), during: reading(), after: reading() };
@@ -256,4 +270,35 @@ test('what was lost before is not held against it; what cannot be seen afterward
     judge({ before: null, during: null, after: null }, well, strict).notMeasured.join(),
     /no measurement of before/,
   );
+});
+
+test('what shows less than half of a time is no measurement of it', (t) => {
+  const same = { before: reading(), during: reading(), after: reading() };
+  const only = (sent: number) => reading({ datagrams: measured({ sent }) });
+  t.true(judge({ ...same, during: only(50), after: only(50) }, well, strict).ok);
+  for (const when of ['during', 'after'] as const) {
+    const verdict = judge({ ...same, [when]: only(49) }, well, strict);
+    t.false(verdict.ok);
+    t.true(isBlind(verdict));
+    t.regex(
+      verdict.notMeasured.join(),
+      new RegExp(`^only 49 of about 100 datagrams were sent ${when === 'during' ? 'while' : 'after'} it was`),
+    );
+    t.deepEqual(verdict.reasons, verdict.notMeasured);
+  }
+  // How often the others are sent is known from before.
+  const names = (sent: number) => reading({ names: measured({ sent }) });
+  t.true(judge({ before: names(10), during: names(10), after: names(5) }, well, strict).ok);
+  t.true(isBlind(judge({ before: names(10), during: names(4), after: names(10) }, well, strict)));
+  // So few that none of them might be due in so short a time.
+  const short = { ...full, during: 50 };
+  t.true(judge({ ...same, during: only(0) }, well, strict, short).ok);
+  const nothing = judge({ ...same, during: only(0), after: only(0) }, well, strict, { ...short, after: 50 });
+  t.true(isBlind(nothing));
+  t.regex(nothing.reasons.join(), /no datagrams were sent/);
+  // What was never to be measured is not missed.
+  const none = reading({ datagrams: measured({ sent: 0, p50: null, p99: null }) });
+  t.true(judge({ before: none, during: none, after: none }, well, strict).ok);
+  // Worse and not seen is worse.
+  t.false(isBlind(judge({ ...same, during: only(3) }, null, strict)));
 });

@@ -12,7 +12,7 @@ import {
   type RunRouter,
   runRouters,
 } from '../../store/upgrade-runs.ts';
-import { hasApplied, hostHas } from '../replace/reports.ts';
+import { isForwarding, hostHas } from '../replace/reports.ts';
 import { done, type Outcome, type Step, wait, type Work } from '../step.ts';
 import type { UpgradeState } from './state.ts';
 
@@ -27,7 +27,7 @@ const reported = async (db: Db, waitsFor: readonly WaitsFor[]): Promise<boolean>
   for (const item of waitsFor) {
     if ('router' in item) {
       const gone = (await findRow(db, 'router', item.router)) === undefined;
-      if (!gone && !(await hasApplied(db, item.router, item.generation))) return false;
+      if (!gone && !(await isForwarding(db, item.router, item.generation))) return false;
     } else if ('host' in item) {
       const gone = (await findRow(db, 'host', item.host)) === undefined;
       if (!gone && !(await hostHas(db, item))) return false;

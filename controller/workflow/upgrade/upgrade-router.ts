@@ -5,7 +5,7 @@
 import type { HealthCheck, Problem, ProbeReading } from 'documents';
 import { AgentError } from '../../deliver/agent-error.ts';
 import { Refusal } from '../../model/refusal.ts';
-import { judge } from '../../model/upgrade-verdict.ts';
+import { isBlind, judge, type Measuring, notSeen } from '../../model/upgrade-verdict.ts';
 import { recordEvent } from '../../store/events.ts';
 import { advanceOperation } from '../../store/operations.ts';
 import { findRouters } from '../../store/router-candidates.ts';
@@ -17,6 +17,7 @@ import {
   optionsOf,
   type RunRouter,
   type RunRow,
+  runRouters,
 } from '../../store/upgrade-runs.ts';
 import type { Work } from '../step.ts';
 import { abortChild, beginChild, childState, NO_BUNDLE, noBundle, presentRouter } from './children.ts';
@@ -138,6 +139,7 @@ const start = async (upgrading: Upgrading, before?: ProbeReading): Promise<numbe
         ...rest,
         workflow: { id: workflow.id, joined, began: work.now() },
         workedAt: null,
+        during: null,
         previousBundle: router.bundle,
       });
       state.children = [...new Set([...state.children, workflow.id])];
@@ -150,7 +152,7 @@ const start = async (upgrading: Upgrading, before?: ProbeReading): Promise<numbe
       if (before !== undefined) await work.change((trx) => changeRunRouter(trx, row, null, { before }));
       return again(upgrading, since);
     }
-    const hint = 'Mend the cause and resume the run, or abort it.';
+    const hint = `Mend the cause, and begin another run for it: selvage upgrade-run create --router ${row.router_id}. Resumed, this one goes on with the others.`;
     await work.change(async (trx) => {
       const problem = problemOf(error, 'not-begun', hint);
       await fail(upgrading, trx, problem, 'failed');
@@ -196,13 +198,8 @@ const conclude = async (upgrading: Upgrading): Promise<number | null> => {
   const { probe, before, workflow, workedAt, retry, successor } = row.detail;
   if (workflow === null || workedAt === null)
     throw new TypeError(`${row.router_id} soaks and has done nothing`);
-  const soaked = workedAt + options.soak * 1000;
-  // A host keeps measurements for a while only: after a long pause of ours the last seconds tell how it is.
-  const end = work.now() > soaked + KEPT ? work.now() - LAST_ANSWER : soaked;
-  const due = before === null ? end : end + LAST_ANSWER;
-  if (work.now() < due) return due;
-  if (retry !== null && work.now() < retry.at) return retry.at;
-  const lastChance = retry !== null && work.now() >= retry.since + ASK_FOR;
+  const soak = options.soak * 1000;
+  const soaked = workedAt + soak;
   const ask = async <Value>(question: () => Promise<Value>): Promise<Value | null> => {
     try {
       return await question();
@@ -213,21 +210,46 @@ const conclude = async (upgrading: Upgrading): Promise<number | null> => {
   };
   const read = (from: number, to: number): Promise<ProbeReading | null> =>
     probe === null ? Promise.resolve(null) : ask(() => readProbe(work, probe, from, to));
-  const [during, after, health] = await Promise.all([
-    before === null ? null : read(workflow.began, workedAt),
-    before === null ? null : read(end - options.soak * 1000, end),
+  // Read as soon as it can be: whatever becomes of the probe while it soaks, the hand-over was seen.
+  let { during } = row.detail;
+  if (before !== null && during === null) {
+    if (work.now() < workedAt + LAST_ANSWER) return workedAt + LAST_ANSWER;
+    during = await read(workflow.began, workedAt);
+    if (during !== null) await work.change((trx) => changeRunRouter(trx, row, null, { during }));
+  }
+  // A host keeps measurements for a while only: after a long pause of ours the last seconds tell how it is.
+  const end = work.now() > soaked + KEPT ? work.now() - LAST_ANSWER : soaked;
+  const due = before === null ? end : end + LAST_ANSWER;
+  if (work.now() < due) return due;
+  if (retry !== null && work.now() < retry.at) return retry.at;
+  const lastChance = retry !== null && work.now() >= retry.since + ASK_FOR;
+  // Asked again, as long as there is to be measured: what showed too little is measured for longer.
+  const until = retry === null ? end : work.now() - LAST_ANSWER;
+  const [after, health] = await Promise.all([
+    before === null ? null : read(end - soak, until),
     ask(() => healthOf(work, successor ?? row.router_id)),
   ]);
-  const missing = health === null || (before !== null && (during === null || after === null));
+  const measuring: Measuring = {
+    before: options.baseline * 1000,
+    during: Math.min(workedAt - workflow.began, KEPT),
+    after: soak,
+    rate: options.rate,
+  };
+  const missing =
+    health === null ||
+    (before !== null && (during === null || notSeen(before, 'after', after, measuring).length > 0));
   if (missing && !lastChance) return again(upgrading, retry?.since ?? work.now());
-  const verdict = judge({ before, during, after }, health, options.limits);
+  const verdict = judge({ before, during, after }, health, options.limits, measuring);
   await work.change(async (trx) => {
     if ((await presentRouter(trx, row)) === undefined) return gone(trx, upgrading);
     await changeRunRouter(trx, row, null, { during, after, health, verdict, retry: null });
     if (!verdict.ok) {
-      const message = `${row.router_id} of ${row.network_name} is worse than before: ${verdict.reasons.join('; ')}`;
-      const hint = `What was measured: selvage upgrade-run report ${run.id}.`;
-      await fail(upgrading, trx, { pointer: '', code: 'worse-than-before', message, hint }, 'rolling-back');
+      const blind = isBlind(verdict);
+      const what = blind ? 'was not seen well enough to be judged' : 'is worse than before';
+      const message = `${row.router_id} of ${row.network_name} ${what}: ${verdict.reasons.join('; ')}`;
+      const hint = `What was measured: selvage upgrade-run report ${run.id}.${blind ? ' Without probes health checks alone judge: "--no-probe" of another run.' : ''}`;
+      const code = blind ? 'not-measured' : 'worse-than-before';
+      await fail(upgrading, trx, { pointer: '', code, message, hint }, 'rolling-back');
       return;
     }
     // What somebody else began may have brought it elsewhere than where it is to go; and a new standby has what the active router runs.
@@ -294,6 +316,26 @@ const fail = async (
     level: 'error',
     resource: run.id,
     message: `The run ${run.id} halted: ${problem.message}`,
+  });
+};
+
+/**
+ * A step of a router failed unexpectedly so often that it is given up. Nobody knows how the router is, so what was begun is
+ * taken back; where that is what fails, or nothing was begun, the router has failed. The others go on.
+ */
+export const giveUp = async (upgrading: Upgrading, error: unknown): Promise<void> => {
+  const { work, run, row } = upgrading;
+  await work.change(async (trx, state) => {
+    const present = (await runRouters(trx, [run.id])).find(({ router_id }) => router_id === row.router_id);
+    // What failed came after something that did not.
+    if (present?.state !== row.state) return;
+    const begun = row.state === 'working' || row.state === 'soaking';
+    const child = row.detail.workflow?.id;
+    if (!begun) state.children = state.children.filter((id) => id !== child);
+    const message = `${row.router_id} of ${row.network_name} could not be upgraded, being at "${row.state}": ${String(error)}`;
+    const hint = `Look how it is ("selvage router show"), then begin another run for it: selvage upgrade-run create --router ${row.router_id}.`;
+    const problem: Problem = { pointer: '', code: 'unexpected', message, hint };
+    await fail({ work, run, row: present }, trx, problem, begun ? 'rolling-back' : 'failed');
   });
 };
 

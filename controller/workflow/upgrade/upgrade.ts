@@ -3,9 +3,9 @@ import { removeProbes } from '../../probes/run-probes.ts';
 import { getRow } from '../../store/rows.ts';
 import type { Db } from '../../store/transaction.ts';
 import { optionsOf, type RunRouter, runRouters } from '../../store/upgrade-runs.ts';
-import { done, type Outcome, type Step, wait, type Work } from '../step.ts';
+import { done, type Outcome, type Step, Superseded, wait, type Work } from '../step.ts';
 import type { UpgradeState } from './state.ts';
-import { abandonRouter, begin, upgradeRouter, type Upgrading } from './upgrade-router.ts';
+import { abandonRouter, begin, giveUp, upgradeRouter, type Upgrading } from './upgrade-router.ts';
 
 const OPEN: readonly RunRouter['state'][] = ['measuring', 'working', 'soaking', 'rolling-back'];
 /** More transitions than a router has in one look at all of them. */
@@ -40,6 +40,10 @@ export const queueOf = async (
     }));
 };
 
+/** A step of a router that fails unexpectedly is tried so often, first again after so long, ms, then twice that. */
+const TRIES = 5;
+const FIRST_RETRY = 1000;
+
 /** Every open router a step on, side by side. Returns when to look again; null: something moved. */
 const each = async (
   work: Work<UpgradeState>,
@@ -47,11 +51,45 @@ const each = async (
   step: (upgrading: Upgrading) => Promise<number | null>,
 ): Promise<number | null> => {
   const run = await getRow(work.db, 'upgrade_run', work.state.run);
-  const results = await Promise.allSettled(rows.map((row) => step({ work, run, row })));
+  const results = await Promise.allSettled(rows.map((row) => unbroken({ work, run, row }, step)));
   const failure = results.find((result) => result.status === 'rejected');
   if (failure !== undefined) throw failure.reason;
   const times = results.map((result) => (result.status === 'fulfilled' ? result.value : null));
   return times.includes(null) ? null : Math.min(...(times as number[]));
+};
+
+/** One router a step on. A step that throws is tried again later, and given up after a few times: the others do not wait for it. */
+const unbroken = async (
+  upgrading: Upgrading,
+  step: (upgrading: Upgrading) => Promise<number | null>,
+): Promise<number | null> => {
+  const { work, row } = upgrading;
+  const tries = `tries ${row.router_id} ${row.state}`;
+  const next = `next ${row.router_id} ${row.state}`;
+  const at = work.scratch.get(next) ?? 0;
+  if (work.now() < at) return at;
+  const forget = (): void => {
+    work.scratch.delete(tries);
+    work.scratch.delete(next);
+  };
+  try {
+    const time = await step(upgrading);
+    forget();
+    return time;
+  } catch (error) {
+    // The run was moved by somebody else, such as by an abort: nothing is wrong with the router.
+    if (error instanceof Superseded) throw error;
+    const failed = (work.scratch.get(tries) ?? 0) + 1;
+    if (failed < TRIES) {
+      work.scratch.set(tries, failed);
+      const later = work.now() + FIRST_RETRY * 2 ** (failed - 1);
+      work.scratch.set(next, later);
+      return later;
+    }
+    await giveUp(upgrading, error);
+    forget();
+    return null;
+  }
 };
 
 /** Those whose turn it is. */
