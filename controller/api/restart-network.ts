@@ -15,7 +15,7 @@ export interface RestartRequest {
 
 /** Gives a network's router its whole document again, or replaces it. @throws {Refusal} 409 when it has none. */
 export const restartNetwork = async (
-  write: Pick<Write<RestartRequest>, 'trx' | 'body'>,
+  write: Pick<Write<RestartRequest>, 'trx' | 'caller' | 'body'>,
   network: Network,
 ): Promise<{ operation: string | null }> => {
   const { trx, body } = write;

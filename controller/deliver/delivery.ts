@@ -77,6 +77,11 @@ export interface Delivery {
 const COPY_TIMEOUT = 60_000;
 /** Until a daemon was ended and its successor begun, ms. */
 const RESTART_TIMEOUT = 15_000;
+/**
+ * How much longer than a router its host may take to answer for it, ms. An agent that says nothing by then is cut off or
+ * starved, and nobody knows anything of the router.
+ */
+const AGENT_TAKES = 5000;
 
 /** For a reading of a probe, ms; what was sent last is waited for a second. */
 const READING_TIMEOUT = 10_000;
@@ -179,8 +184,8 @@ export const startDelivery = (options: DeliveryOptions): Delivery => {
         .where('id', '=', routerId)
         .executeTakeFirst();
       if (router === undefined) throw new AgentError('ROUTER_UNKNOWN', `There is no router ${routerId}`);
-      const params = { router: routerId, method, path, ...(body === undefined ? {} : { body }) };
-      return readAnswer(await channels.request(router.host_id, 'router', params, timeout));
+      const params = { router: routerId, method, path, timeout, ...(body === undefined ? {} : { body }) };
+      return readAnswer(await channels.request(router.host_id, 'router', params, timeout + AGENT_TAKES));
     },
     copyState: (hostId, from, to) => channels.request(hostId, 'copy-state', { from, to }, COPY_TIMEOUT),
     restartDaemon: (hostId, router) =>

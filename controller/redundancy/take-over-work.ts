@@ -66,7 +66,7 @@ export const goOnInPlace = (
     };
   if (state.retirement !== null && state.retirement.removal === null) state.retirement.copy = null;
   if (state.hostGeneration !== null) state.hostGeneration = place.host.generation;
-  if (state.silence?.router === place.standby) state.silence = null;
+  delete state.silences[place.standby];
   const goesOn = { step: row.step, state, anew: false };
   if (before.router !== place.dead) return goesOn;
   const rescued = row.status === 'running' && state.flip === null && state.rescue !== null;

@@ -20,19 +20,25 @@ export interface NewWorkflow {
   readonly resource: string;
   /** First step of the operation. */
   readonly message: string;
+  /** Id of a running operation that tells of it, too; left out: one is begun. */
+  readonly operation?: string;
 }
 
-/** Begins a workflow and the operation that tells of it. */
+/** Begins a workflow, and the operation that tells of it unless there is one. */
 export const beginWorkflow = async (trx: Trx, workflow: NewWorkflow): Promise<WorkflowRow> => {
   const { now, workflows } = pendingOf(trx);
   const id = newId('wf');
-  const operation = await startOperation(trx, {
-    account: workflow.account,
-    type: workflow.type,
-    resource: workflow.resource,
-    waitsFor: [{ workflow: id }],
-    message: workflow.message,
-  });
+  const { operation: given, message } = workflow;
+  if (given !== undefined) await advanceOperation(trx, given, { message });
+  const operation =
+    given ??
+    (await startOperation(trx, {
+      account: workflow.account,
+      type: workflow.type,
+      resource: workflow.resource,
+      waitsFor: [{ workflow: id }],
+      message,
+    }));
   workflows.add(id);
   return trx
     .insertInto('workflow')

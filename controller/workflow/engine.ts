@@ -137,9 +137,11 @@ export const startWorkflows = (options: WorkflowsOptions): Workflows => {
   const attempt = async (row: WorkflowRow, step: Step<WorkflowState>): Promise<Outcome | 'superseded'> => {
     const work = workOn(row);
     try {
-      if (row.status === 'aborting') return await step.undo(work);
-      if (!work.state.steps.some(({ name, endedAt }) => name === step.name && endedAt === null))
-        await work.change(async (_trx, state) => {
+      const isNew =
+        row.status === 'running' &&
+        !work.state.steps.some(({ name, endedAt }) => name === step.name && endedAt === null);
+      if (isNew)
+        await work.change(async (trx, state) => {
           state.steps.push({
             name: step.name,
             startedAt: store.now(),
@@ -147,12 +149,25 @@ export const startWorkflows = (options: WorkflowsOptions): Workflows => {
             undoneAt: null,
             message: '',
           });
+          if (row.next_attempt_at !== null) await changeWorkflow(trx, row.id, { next_attempt_at: null });
         });
-      return await step.run(work);
+      const outcome = row.status === 'aborting' ? await step.undo(work) : await step.run(work);
+      const failedBefore = work.state.attempts > 0 || (row.next_attempt_at !== null && !isNew);
+      // Whatever else it comes to is noted with what that is.
+      if (outcome.kind === 'wait' && failedBefore) await work.change((trx, state) => getOn(trx, row, state));
+      return outcome;
     } catch (error) {
       if (error instanceof Superseded) return 'superseded';
       return backOff(row, error);
     }
+  };
+
+  /** A step that failed gets on: it is not tried again at any time, and the next failure is its first. */
+  const getOn = async (trx: Trx, row: WorkflowRow, state: WorkflowState): Promise<void> => {
+    state.attempts = 0;
+    const record = state.steps.findLast(({ name }) => name === row.step);
+    if (record !== undefined) record.message = withoutTries(record.message);
+    await changeWorkflow(trx, row.id, { next_attempt_at: null });
   };
 
   /** Something unexpected, or a host that did not answer: again later, for as long as it takes. */
@@ -167,8 +182,10 @@ export const startWorkflows = (options: WorkflowsOptions): Workflows => {
         state.attempts += 1;
         const until = store.now() + Math.min(LAST_RETRY, FIRST_RETRY * 2 ** Math.min(state.attempts, 20));
         const record = state.steps.findLast(({ name }) => name === row.step);
-        if (record !== undefined)
-          record.message = `tried ${state.attempts} times: ${(error as Error).message}`;
+        if (record !== undefined) {
+          const tries = `tried ${state.attempts} times: ${(error as Error).message}`;
+          record.message = [withoutTries(record.message), tries].filter(Boolean).join('; ');
+        }
         await changeWorkflow(trx, row.id, { next_attempt_at: until });
         return { kind: 'wait' as const, until };
       });
@@ -354,5 +371,8 @@ export const startWorkflows = (options: WorkflowsOptions): Workflows => {
 const note = (record: StepRecord, undone: boolean, now: number, message: string | undefined): void => {
   if (undone) record.undoneAt = now;
   else record.endedAt = now;
-  if (message !== undefined) record.message = message;
+  record.message = message ?? withoutTries(record.message);
 };
+
+/** What a step says of itself, without what is said of its failures. */
+const withoutTries = (message: string): string => message.replace(/(?:^|; )tried \d+ times: .*$/s, '');

@@ -26,9 +26,14 @@ const Workflow = resourceSchema(
   {
     account: Id,
     type: Type.String({ description: 'router.replace, router.patch, router.rebuild-standby, upgrade-run' }),
-    subject: Type.String({ description: 'Id of the network it works on.' }),
+    subject: Type.String({
+      description: 'Id of what it works on: the network, or the upgrade run of an upgrade-run.',
+    }),
     status,
-    step: Type.String({ description: 'build, precopy, drain, flip or retire.' }),
+    step: Type.String({
+      description:
+        'Where it is, by type. router.replace: build, precopy, drain, flip, retire. router.patch: deliver, switch, confirm. router.rebuild-standby: build, sync, remove. upgrade-run: prepare, upgrade, clear-up.',
+    }),
     router: textOrNull(
       'The router it is about; null where there is none, such as a standby before the new one.',
     ),
@@ -65,7 +70,9 @@ const Workflow = resourceSchema(
       ],
     }),
     problem: Type.Optional(ref(Problem)),
-    nextAttemptAt: textOrNull('When a step that failed is tried again.'),
+    nextAttemptAt: textOrNull(
+      'When a step that failed is tried again; null while none has, or since it got on.',
+    ),
     updatedAt: Type.String(),
     endedAt: textOrNull(),
   },
@@ -173,7 +180,7 @@ const abort = async (trx: Trx, row: WorkflowRow): Promise<string> => {
     case 'upgrade-run':
       return abortRun(trx, await getRow(trx, 'upgrade_run', row.subject));
     default:
-      return abortReplacement(trx, row);
+      return abortReplacement(trx, row, { mayGoForward: true });
   }
 };
 

@@ -39,7 +39,9 @@ const workflows = async (db: Kysely<Tables>): Promise<void> => {
       bundle: null,
       release,
       holdsChain: false,
-      silence: null,
+      silences: {},
+      forward: null,
+      previousBundle: null,
       rescue: null,
     };
     await db

@@ -4,7 +4,8 @@ import { ControllerClient, ControllerError } from '../../../host/channel/control
 import { Doorbell } from '../../../host/channel/doorbell.ts';
 import { answerRequest } from '../../../host/channel/requests.ts';
 import { keepContent } from '../../store/router-bundles.ts';
-import { addFirewallRule, eventually, hostStatus, ids, openRig, routerStatus } from './rig.ts';
+import { addFirewallRule, hostStatus, ids, openRig, routerStatus } from './rig.ts';
+import { until } from '../until.ts';
 
 /** The host agent's own client against our routes: both sides of docs/contracts.md. */
 test("the host agent's client gets and gives everything", async (t) => {
@@ -94,7 +95,7 @@ test("the host agent's doorbell is rung and asked", async (t) => {
   });
   t.teardown(() => doorbell.close());
   doorbell.open();
-  await eventually(
+  await until(
     () => frames.some(({ type }) => type === 'router-document'),
     (rung) => rung,
   );

@@ -2,7 +2,8 @@ import { once } from 'node:events';
 import test from 'ava';
 import { WebSocket } from 'ws';
 import { AgentError } from '../../deliver/agent-error.ts';
-import { addFirewallRule, eventually, hostStatus, ids, openRig, routerStatus } from './rig.ts';
+import { addFirewallRule, hostStatus, ids, openRig, routerStatus } from './rig.ts';
+import { until } from '../until.ts';
 
 test('hello is answered with what the host is behind with', async (t) => {
   const { agent } = await openRig(t);
@@ -34,7 +35,7 @@ test('the doorbell rings again until the generation is in force', async (t) => {
   const { agent, delivery } = await openRig(t);
   const a = await agent('a').connect();
   const rings = () => a.frames.filter(({ type }) => type === 'router-document').length;
-  await eventually(rings, (count) => count >= 2);
+  await until(rings, (count) => count >= 2);
   t.is(delivery.waiting(), 2);
   await agent('a').call('PUT', `/v1/agent/routers/${ids.router}/status`, routerStatus());
   await agent('a').call('PUT', '/v1/agent/status', hostStatus());
@@ -52,7 +53,7 @@ test('a lost doorbell costs a poll and nothing else', async (t) => {
 test('a request reaches the router and its answer comes back', async (t) => {
   const { agent, delivery } = await openRig(t);
   const a = await agent('a').connect();
-  await eventually(() => delivery.isConnected(ids.hosts.a), Boolean);
+  await until(() => delivery.isConnected(ids.hosts.a), Boolean);
   a.socket.on('message', (message) => {
     const frame = JSON.parse(String(message)) as { type: string; id: string; params: { path: string } };
     if (frame.type !== 'request') return;
@@ -91,7 +92,7 @@ test('a request that cannot be answered says why', async (t) => {
   t.is(await code(ask('rtr-doesnotexist')), 'ROUTER_UNKNOWN');
   t.is(await code(ask(ids.router)), 'HOST_NOT_CONNECTED');
   const a = await agent('a').connect();
-  await eventually(() => delivery.isConnected(ids.hosts.a), Boolean);
+  await until(() => delivery.isConnected(ids.hosts.a), Boolean);
   t.is(await code(ask(ids.router)), 'AGENT_TIMEOUT');
   a.socket.on('message', (message) => {
     const { type, id } = JSON.parse(String(message)) as { type: string; id: string };
@@ -136,7 +137,7 @@ test('an agent that connects again replaces its old channel', async (t) => {
   await second.frame(({ type }) => type === 'host-document');
   t.true(delivery.isConnected(ids.hosts.a));
   await second.close();
-  await eventually(
+  await until(
     () => delivery.isConnected(ids.hosts.a),
     (connected) => !connected,
   );

@@ -3,7 +3,8 @@ import type { Problem, RouterDocument, RouterDocumentChange, RouterEvent } from 
 import { startOperation, type WaitsFor } from '../../store/operations.ts';
 import type { Store } from '../../store/store.ts';
 import { touchHost } from '../../store/touch.ts';
-import { addFirewallRule, eventually, hostStatus, ids, openRig, routerStatus } from './rig.ts';
+import { addFirewallRule, hostStatus, ids, openRig, routerStatus } from './rig.ts';
+import { until } from '../until.ts';
 
 const statusPath = `/v1/agent/routers/${ids.router}/status`;
 
@@ -175,7 +176,7 @@ test('a router that waits for a leg, or refuses its document', async (t) => {
 test('an operation on something that was removed fails instead of waiting for ever', async (t) => {
   const { store } = await openRig(t);
   const id = await begin(store, [{ router: 'rtr-doesnotexist', generation: 1 }]);
-  const ended = await eventually(
+  const ended = await until(
     () => operation(store, id),
     ({ state }) => state !== 'running',
   );
@@ -276,7 +277,7 @@ test('a host that falls silent is told of once, and again when it is back', asyn
   const rig = await openRig(t, () => Date.now() + ahead);
   const lives = async (store: Store) => (await events(store)).filter((type) => type.startsWith('host.'));
   const come = (store: Store, expected: string[]) =>
-    eventually(
+    until(
       () => lives(store),
       (types) => JSON.stringify(types) === JSON.stringify(expected),
     );
@@ -312,7 +313,7 @@ test('what was under way is resumed after a kill between report and end', async 
     .execute();
   t.is((await operation(rig.store, id)).state, 'running');
   const next = await rig.reopen();
-  const done = await eventually(
+  const done = await until(
     () => operation(next.store, id),
     ({ state }) => state !== 'running',
   );

@@ -386,17 +386,3 @@ export const openRig = (
   t.teardown(() => rmSync(directory, { recursive: true, force: true }));
   return open(t, directory, now, true, pingEvery);
 };
-
-/** Waits until something is so; what was last seen when it does not come. */
-export const eventually = async <Value>(
-  look: () => Promise<Value> | Value,
-  holds: (value: Value) => boolean,
-): Promise<Value> => {
-  const end = performance.now() + LONGEST;
-  for (;;) {
-    const value = await look();
-    if (holds(value)) return value;
-    if (performance.now() > end) throw new Error(`it did not come about: ${JSON.stringify(value)}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-};

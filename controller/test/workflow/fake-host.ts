@@ -43,6 +43,10 @@ export interface FakeHost {
   readonly sessions: Map<string, Sessions>;
   /** Routers that cannot apply what they are given. */
   readonly broken: Set<string>;
+  /** Routers whose services do not come up: their kernel does what their document says, which they never call applied. */
+  readonly ailing: Set<string>;
+  /** Whether daemons tell what they forward by apart from what they have applied. */
+  tellsForwarding: boolean;
   /** New routers are broken, unhealthy or silent from the start. */
   successors: 'well' | 'unhealthy' | 'broken' | 'silent';
   copiesRefused: boolean;
@@ -54,6 +58,8 @@ export interface FakeHost {
   readonly restarts: string[];
   /** A router is given up without its help: its connections may be lost. */
   mayLose: boolean;
+  /** Whether the kernel of a router whose daemon is dead can be read by its host. */
+  readsKernels: boolean;
   /** Checksums of bundles that do not prove themselves. */
   readonly refusedBundles: Set<string>;
   /** What a probe measures: `router` is the active one of its network, with the bundle it runs; null: no answer. */
@@ -154,12 +160,15 @@ export const fakeHost = async (
     health: new Map(),
     sessions: new Map(),
     broken: new Set(),
+    ailing: new Set(),
+    tellsForwarding: true,
     successors: 'well',
     copiesRefused: false,
     mayCut: false,
     hung: new Map(),
     restarts: [],
     mayLose: false,
+    readsKernels: true,
     refusedBundles: new Set(),
     measure: () => reading(),
     standbys: 'synced',
@@ -171,15 +180,21 @@ export const fakeHost = async (
     sync: () => sync(),
   };
 
+  /** Routers whose daemons were dead, and that have not heard of anything since. */
+  const behind = new Set<string>();
+
   /** Every packet has a way now, whatever router it comes to. */
   const judge = (when: string): void => {
     const complain = (what: string): void => {
       fake.complaints.push(`${when}: ${what}`);
     };
     const links = new Set(document?.links?.map(({ id }) => id));
+    // Only one whose daemon was dead may go on hearing a wire that is gone, until it has fetched what is so now.
+    for (const id of fake.hung.keys()) behind.add(id);
     for (const [id, { handover }] of applied)
       for (const link of [...(handover?.older ?? []), ...(handover?.newer ?? [])])
-        if (!links.has(link.id)) complain(`${id} uses the link ${link.id}, which is not there`);
+        if (!links.has(link.id) && !(link.receiveOnly === true && behind.has(id)))
+          complain(`${id} uses the link ${link.id}, which is not there`);
     const networks = Map.groupBy(
       (document?.ports ?? []).filter(
         ({ machineDevice, role }) => role === 'router' && machineDevice === 'guest0',
@@ -205,8 +220,15 @@ export const fakeHost = async (
   };
   const takers = new Set<string>();
 
-  const report = async (id: string, observed: number, why?: string): Promise<void> => {
+  /** What ailing routers called applied before. */
+  const healthyUntil = new Map<string, number>();
+
+  const report = async (id: string, observed: number, refusal?: string): Promise<void> => {
     told.set(id, running.get(id)?.checksum);
+    const forwarding = applied.get(id)?.generation ?? 0;
+    const ails = fake.ailing.has(id);
+    if (!ails) healthyUntil.set(id, forwarding);
+    const why = refusal ?? (ails ? 'haproxy does not start' : undefined);
     const condition = (type: string) => ({
       type,
       status: why === undefined ? 'True' : 'False',
@@ -218,7 +240,8 @@ export const fakeHost = async (
     await call('PUT', `/v1/agent/routers/${id}/status`, {
       id,
       observedGeneration: observed,
-      appliedGeneration: applied.get(id)?.generation ?? 0,
+      appliedGeneration: healthyUntil.get(id) ?? 0,
+      ...(fake.tellsForwarding ? { forwardingGeneration: forwarding } : {}),
       version: '0.1.0',
       startedAt,
       ...(running.has(id) ? { bundle: running.get(id) } : {}),
@@ -356,6 +379,7 @@ export const fakeHost = async (
       for (const { message } of verifyRouterDocument(given)) fake.complaints.push(`${id}: ${message}`);
       letGo(id, applied.get(id), given);
       applied.set(id, given);
+      behind.delete(id);
       judge(`${id} generation ${given.generation}`);
       await report(id, given.generation);
     }
@@ -383,7 +407,8 @@ export const fakeHost = async (
     const refuse = (message: string) => ({ problem: { pointer: '', code: 'no-answer', message, hint: '' } });
     if (method === 'copy-state') {
       if (fake.copiesRefused) return refuse('the router refused the state');
-      if (fake.hung.has(String(params['from']))) return refuse('the router does not answer');
+      if (!fake.readsKernels && fake.hung.has(String(params['from'])))
+        return refuse('the router does not answer');
       fake.copies.push(`${params['from']}>${params['to']}`);
       return { result: { inserted: 3, present: 1, refused: [] } };
     }

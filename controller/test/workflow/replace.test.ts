@@ -1,106 +1,17 @@
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import fc from 'fast-check';
-import { type Calls, type Harness, harness, seedNetwork, seedZone } from '../harness.ts';
 import { violations } from '../invariants.ts';
-import { type FakeHost, fakeHost } from './fake-host.ts';
-
-interface Scene {
-  readonly h: Harness;
-  readonly call: Calls;
-  readonly fake: FakeHost;
-  readonly network: string;
-  readonly publicIp: string;
-  /** Id of the router that serves. */
-  readonly serving: () => Promise<string>;
-  readonly workflow: (id: string) => Promise<Workflow>;
-  readonly replace: (router: string, body?: object) => Promise<string>;
-}
-
-interface Workflow {
-  readonly id: string;
-  readonly status: string;
-  readonly step: string;
-  readonly router: string;
-  readonly successor: string | null;
-  readonly operation: string;
-  readonly steps: { name: string; endedAt: string | null; undoneAt: string | null; message: string }[];
-  readonly sessions: { local: number } | null;
-  readonly problem?: { code: string; message: string; hint: string };
-}
-
-const LONGEST = 15_000;
-
-const until = async <Value>(
-  look: () => Promise<Value> | Value,
-  holds: (value: Value) => boolean,
-  longest = LONGEST,
-): Promise<Value> => {
-  const end = performance.now() + longest;
-  for (;;) {
-    const value = await look();
-    if (holds(value)) return value;
-    if (performance.now() > end) throw new Error(`it did not come about: ${JSON.stringify(value)}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-};
-
-const scene = async (t: ExecutionContext): Promise<Scene> => {
-  const h = await harness(t);
-  const { agent } = await seedZone(h);
-  const { call } = await h.account('alice');
-  const { network, publicIp } = await seedNetwork(h, agent, call);
-  const fake = await fakeHost(t, h, agent);
-  const serving = async () => String((await call('GET', `/v1/networks/${network}`)).body['router']);
-  const workflow = async (id: string) =>
-    (await call('GET', `/v1/workflows/${id}`)).body as unknown as Workflow;
-  await until(
-    async () => (await call('GET', `/v1/networks/${network}`)).body['state'],
-    (state) => state === 'implemented',
-  );
-  return {
-    h,
-    call,
-    fake,
-    network,
-    publicIp,
-    serving,
-    workflow,
-    replace: async (router, body = {}) => {
-      const answer = await call('POST', `/v1/routers/${router}/replace`, body);
-      t.is(answer.status, 200, answer.text);
-      const found = await call('GET', `/v1/workflows?operation=${answer.body['operation']}`);
-      return String(found.body.items?.[0]?.['id']);
-    },
-  };
-};
-
-const ended = (s: Scene, id: string, longest?: number): Promise<Workflow> =>
-  until(
-    () => s.workflow(id),
-    ({ status }) => !['running', 'aborting'].includes(status),
-    longest,
-  );
-
-/** One router, nothing left of any other, and no moment at which a packet had no way. */
-const healthy = async (t: ExecutionContext, s: Scene, router: string): Promise<void> => {
-  t.is(await s.serving(), router);
-  await until(
-    () => s.fake.routers(),
-    (routers) => routers.length === 1,
-  );
-  t.deepEqual(s.fake.routers(), [router]);
-  t.is(s.fake.document()?.links, undefined);
-  t.false('handover' in (s.fake.routerDocument(router) ?? { handover: null }));
-  t.deepEqual(
-    s.fake
-      .document()
-      ?.ports.filter(({ role }) => role === 'router')
-      .map(({ active }) => active),
-    [true, true],
-  );
-  t.deepEqual(s.fake.complaints, []);
-  t.deepEqual(await violations(s.h.store.db), []);
-};
+import { until } from '../until.ts';
+import {
+  chainOf,
+  ended,
+  healthy,
+  holdAt,
+  letGo,
+  replaceScene as scene,
+  steps,
+  upload,
+} from './replace-scene.ts';
 
 test.serial(
   'a router is replaced step by step, and the operation ends when traffic is on the new one',
@@ -292,6 +203,38 @@ test.serial(
   },
 );
 
+test.serial(
+  'while it drains its neighbour is told again and again, and once more before it goes',
+  async (t) => {
+    const s = await scene(t);
+    const old = await s.serving();
+    const id = await holdAt(s, 'retire');
+    const copies = (count: number) =>
+      until(
+        () => s.fake.copies.length,
+        (seen) => seen === count,
+      );
+    await copies(2);
+    s.h.advance(30_000);
+    await until(
+      () => s.workflow(id),
+      ({ sessions }) => sessions !== null,
+    );
+    s.h.advance(31_000);
+    await copies(3);
+    s.h.advance(6000);
+    t.is(s.fake.copies.length, 3);
+    s.fake.sessions.clear();
+    s.h.advance(1000);
+    const done = await ended(s, id);
+    t.deepEqual(
+      s.fake.copies,
+      Array.from({ length: 4 }, () => `${old}>${String(done.successor)}`),
+    );
+    await healthy(t, s, String(done.successor));
+  },
+);
+
 test.serial('an old router that cannot hand over goes on serving', async (t) => {
   const s = await scene(t);
   const old = await s.serving();
@@ -304,46 +247,25 @@ test.serial('an old router that cannot hand over goes on serving', async (t) => 
   await healthy(t, s, old);
 });
 
-const steps = ['build', 'precopy', 'drain', 'flip', 'retire'] as const;
-
-/** Keeps a replacement in a step, and says how to let it go on. */
-const holdAt = async (s: Scene, step: (typeof steps)[number]): Promise<string> => {
+test.serial('one whose services are ill hands over: packets take their way all the same', async (t) => {
+  const s = await scene(t);
   const old = await s.serving();
-  if (step === 'build') s.fake.successors = 'silent';
-  if (step === 'precopy') s.fake.copiesRefused = true;
-  if (step === 'retire') s.fake.sessions.set(old, { local: 2, translated: 0, holders: [] });
-  if (step === 'drain' || step === 'flip') {
-    const stop = s.h.store.onChange(({ routers, hosts }) => {
-      // The old router's document, or the host's after the last of the old one's, is not fetched.
-      const handsOver = routers.some(({ id }) => id === old);
-      const flips = hosts.length > 0 && s.fake.routerDocument(old)?.handover !== undefined;
-      if ((step === 'drain' && handsOver) || (step === 'flip' && flips)) {
-        s.fake.paused = true;
-        stop();
-      }
-    });
-  }
-  const id = await s.replace(old, { drainDeadline: null });
-  await until(
-    () => s.workflow(id),
-    (workflow) =>
-      workflow.step === step &&
-      (step !== 'build' || s.fake.routers().length === 2) &&
-      (step !== 'precopy' || (workflow.steps.at(-1)?.message ?? '').startsWith('tried')) &&
-      ((step !== 'drain' && step !== 'flip') || s.fake.paused) &&
-      (step !== 'retire' || workflow.sessions?.local === 2),
+  s.fake.ailing.add(old);
+  const done = await ended(s, await s.replace(old));
+  t.is(done.status, 'succeeded', JSON.stringify(done));
+  s.fake.ailing.clear();
+  await healthy(t, s, String(done.successor));
+  // Control: one that does not tell its way apart from its services looks as if it had refused.
+  const next = String(done.successor);
+  s.fake.ailing.add(next);
+  s.fake.tellsForwarding = false;
+  const refused = await ended(s, await s.replace(next));
+  t.is(refused.problem?.code, 'hand-over-failed');
+  t.true(
+    s.fake.copies.includes(`${String(refused.successor)}>${next}`),
+    'what it may have had was copied back',
   );
-  return id;
-};
-
-const letGo = async (s: Scene): Promise<void> => {
-  s.fake.successors = 'well';
-  s.fake.copiesRefused = false;
-  s.fake.paused = false;
-  s.fake.sessions.clear();
-  s.h.advance(1000);
-  await s.fake.sync();
-};
+});
 
 for (const step of steps) {
   test.serial(
@@ -378,9 +300,17 @@ for (const step of steps) {
     if (step === 'build') s.fake.close();
     await letGo(s);
     if (step === 'build') {
-      // A silent router stays silent; its replacement fails and is taken back.
+      // A successor that nobody hears of is not waited for, and never serves.
       s.h.advance(61_000);
-      return void t.pass();
+      const failing = await until(
+        () => s.workflow(id),
+        ({ status }) => status !== 'running',
+      );
+      t.is(failing.status, 'aborting');
+      t.is(failing.steps.at(-1)?.name, 'build');
+      t.regex(failing.steps.at(-1)?.message ?? '', /was not ready within 60 s/);
+      t.is(await s.serving(), failing.router);
+      return;
     }
     const done = await ended(s, id);
     t.is(done.status, 'succeeded', JSON.stringify(done));
@@ -416,21 +346,6 @@ test.serial('a deadline ends what sessions would keep', async (t) => {
   t.regex(done.steps.at(-1)?.message ?? '', /3 sessions .* were cut/);
   await healthy(t, s, String(done.successor));
 });
-
-/** The chain as the documents in force have it, oldest first; who is only heard is no part of it. */
-const chainOf = (s: Scene): string[] => {
-  const sent = (links: readonly { id: string; receiveOnly?: boolean }[] = []): string[] =>
-    links.flatMap(({ id, receiveOnly }) => (receiveOnly === true ? [] : [id]));
-  const routers = s.fake.routers().map((id) => ({ id, handover: s.fake.routerDocument(id)?.handover }));
-  const chain = routers.filter(({ handover }) => sent(handover?.older).length === 0);
-  for (let last = chain.at(-1); chain.length <= routers.length; last = chain.at(-1)) {
-    const up = sent(last?.handover?.newer);
-    const next = routers.find(({ handover }) => sent(handover?.older).some((id) => up.includes(id)));
-    if (next === undefined) break;
-    chain.push(next);
-  }
-  return chain.map(({ id }) => id);
-};
 
 test.serial(
   'many in a row while the first one’s session never ends: those in the middle leave the chain',
@@ -494,7 +409,7 @@ test.serial('three in a row while sessions last: they leave in the order in whic
   }
   t.deepEqual(chainOf(s), routers);
   const [first, second, third, last] = routers as [string, string, string, string];
-  // Aborting in the middle of a chain is refused, with a way out.
+  // In the middle of a chain it takes a third router, which cannot be had without the bundle: refused, with a way out.
   const refused = await s.call('POST', `/v1/workflows/${workflows[2]}/abort`);
   t.is(refused.status, 409);
   t.regex(refused.body.problems?.[0]?.hint ?? '', new RegExp(`Replace ${last} instead`));
@@ -516,6 +431,161 @@ test.serial('three in a row while sessions last: they leave in the order in whic
   t.is((await ended(s, String(workflows[0]))).status, 'succeeded');
   await healthy(t, s, last);
 });
+
+test.serial('what cannot change places any more is taken back by a third router', async (t) => {
+  const s = await scene(t, '1.0');
+  const bundleOf = async (router: string): Promise<unknown> =>
+    ((await s.call('GET', `/v1/routers/${router}`)).body['wantedBundle'] as { version: string } | null)
+      ?.version;
+  const routers = [await s.serving()];
+  const workflows: string[] = [];
+  for (const version of ['1.1', '2.0']) {
+    await upload(s.h, version);
+    const serving = routers.at(-1) as string;
+    s.fake.sessions.set(serving, { local: 1, translated: 0, holders: [] });
+    const id = await s.replace(serving, { drainDeadline: null });
+    const draining = await until(
+      () => s.workflow(id),
+      ({ sessions }) => sessions?.local === 1,
+    );
+    routers.push(String(draining.successor));
+    workflows.push(id);
+  }
+  const [, second, third] = routers as [string, string, string];
+  t.is(await bundleOf(third), '2.0');
+  const answer = await s.call('POST', `/v1/workflows/${workflows[1]}/abort`);
+  t.is(answer.status, 200, answer.text);
+  const back = (await s.call('GET', `/v1/workflows?operation=${answer.body['operation']}`)).body.items?.[0];
+  t.is(back?.['router'], third);
+  const again = await s.call('POST', `/v1/workflows/${workflows[1]}/abort`);
+  t.is(again.status, 409);
+  t.regex(again.body.problems?.[0]?.hint ?? '', new RegExp(`Abort ${String(back?.['id'])} first`));
+  t.is((await ended(s, String(back?.['id']))).status, 'succeeded');
+  const last = await s.serving();
+  t.false(routers.includes(last));
+  t.is(await bundleOf(last), '1.1');
+  t.is(await bundleOf(last), await bundleOf(second));
+  t.deepEqual(chainOf(s), [routers[0], second, last]);
+  s.fake.sessions.clear();
+  for (const id of workflows) {
+    s.h.advance(1500);
+    t.is((await ended(s, id)).status, 'succeeded');
+  }
+  await healthy(t, s, last);
+});
+
+for (const step of ['drain', 'flip'] as const)
+  test.serial(
+    `aborted in ${step} with another behind, it is taken back by a third router in the end`,
+    async (t) => {
+      const s = await scene(t, '1.0');
+      const bundleOf = async (router: string): Promise<unknown> =>
+        ((await s.call('GET', `/v1/routers/${router}`)).body['wantedBundle'] as { version: string } | null)
+          ?.version;
+      const first = await s.serving();
+      s.fake.sessions.set(first, { local: 1, translated: 0, holders: [] });
+      const behind = await s.replace(first, { drainDeadline: null });
+      const { successor: second } = await until(
+        () => s.workflow(behind),
+        ({ sessions }) => sessions?.local === 1,
+      );
+      await upload(s.h, '2.0');
+      const id = await holdAt(s, step);
+      const given = (await s.workflow(id)).operation;
+      const answer = await s.call('POST', `/v1/workflows/${id}/abort`);
+      t.is(answer.status, 200, answer.text);
+      const operation = String(answer.body['operation']);
+      t.not(operation, given);
+      t.is((await s.call('GET', `/v1/operations/${given}`)).body['state'], 'failed');
+      t.is((await s.call('POST', `/v1/workflows/${id}/abort`)).body['operation'], operation, 'asked again');
+      await s.h.restartWorkflows();
+      await letGo(s);
+      const state = await until(
+        async () => {
+          s.h.advance(500);
+          return (await s.call('GET', `/v1/operations/${operation}`)).body['state'];
+        },
+        (now) => now !== 'running',
+      );
+      t.is(state, 'succeeded');
+      const last = await s.serving();
+      t.false([first, String(second)].includes(last));
+      t.is(await bundleOf(last), '1.0');
+      s.h.advance(1500);
+      for (const one of [id, behind]) t.is((await ended(s, one)).status, 'succeeded');
+      await healthy(t, s, last);
+    },
+  );
+
+test.serial('a replacement may be told which bundle, by an administrator', async (t) => {
+  const s = await scene(t, '1.0');
+  const [first] = (await s.h.admin('GET', '/v1/router-bundles')).body.items ?? [];
+  const old = await s.serving();
+  await upload(s.h, '2.0');
+  const path = `/v1/routers/${old}/replace`;
+  t.is((await s.call('POST', path, { bundle: first?.['id'] })).status, 403);
+  t.is((await s.h.admin('POST', path, { bundle: 'bdl-000000000000' })).status, 404);
+  const answer = await s.h.admin('POST', path, { bundle: first?.['id'] });
+  t.is(answer.status, 200, answer.text);
+  const [workflow] =
+    (await s.call('GET', `/v1/workflows?operation=${answer.body['operation']}`)).body.items ?? [];
+  const done = await ended(s, String(workflow?.['id']));
+  t.is(done.status, 'succeeded');
+  t.like((await s.call('GET', `/v1/routers/${String(done.successor)}`)).body, {
+    wantedBundle: { version: '1.0' },
+  });
+});
+
+test.serial(
+  'a neighbour that dies when it is to forget is not waited for: nobody sends there any more',
+  async (t) => {
+    const s = await scene(t);
+    const first = await s.serving();
+    s.fake.sessions.set(first, { local: 1, translated: 0, holders: [] });
+    const one = await s.replace(first, { drainDeadline: null });
+    const { successor: second } = await until(
+      () => s.workflow(one),
+      ({ sessions }) => sessions?.local === 1,
+    );
+    const toSecond = new Set((s.fake.routerDocument(first)?.handover?.newer ?? []).map(({ id }) => id));
+    const stop = s.h.store.onChange(({ routers }) => {
+      // Once it hands past the one that leaves, and only hears it, the next it is told is to forget it.
+      const newer = s.fake.routerDocument(first)?.handover?.newer ?? [];
+      const onlyHears = newer.some(({ id, receiveOnly }) => toSecond.has(id) && receiveOnly === true);
+      if (!onlyHears || !routers.some(({ id }) => id === first)) return;
+      s.fake.hung.set(first, false);
+      stop();
+    });
+    const two = await s.replace(String(second), { drainDeadline: null });
+    const done = await until(
+      async () => {
+        s.h.advance(1000);
+        return s.workflow(two);
+      },
+      ({ status }) => status !== 'running',
+    );
+    t.is(done.status, 'succeeded', JSON.stringify(done));
+    t.true(s.fake.hung.has(first), 'it died in time');
+    t.true(
+      s.fake.routerDocument(first)?.handover?.newer.some(({ id }) => toSecond.has(id)),
+      'it hears the other still',
+    );
+    t.false(s.fake.routers().includes(String(second)));
+    t.deepEqual(chainOf(s), [first, String(done.successor)]);
+    t.deepEqual(s.fake.complaints, []);
+    s.fake.hung.clear();
+    s.fake.sessions.clear();
+    await s.fake.sync();
+    await until(
+      async () => {
+        s.h.advance(1500);
+        return s.workflow(one);
+      },
+      ({ status }) => status === 'succeeded',
+    );
+    await healthy(t, s, String(done.successor));
+  },
+);
 
 test.serial('a neighbour that cannot be told keeps a router in the chain, until it can', async (t) => {
   const s = await scene(t);
@@ -579,11 +649,16 @@ test.serial('a neighbour that cannot be told keeps a router in the chain, until 
 test.serial(
   'a router whose daemon hangs is started anew and replaced as ever; one that stays dead is left out',
   async (t) => {
-    for (const helps of [true, false]) {
+    for (const [helps, readable] of [
+      [true, true],
+      [false, true],
+      [false, false],
+    ] as const) {
       const s = await scene(t);
       const old = await s.serving();
       s.fake.hung.set(old, helps);
       s.fake.mayLose = !helps;
+      s.fake.readsKernels = readable;
       const id = await s.replace(old, { drainDeadline: null });
       const done = await until(
         async () => {
@@ -594,10 +669,13 @@ test.serial(
       );
       t.is(done.status, 'succeeded', JSON.stringify(done));
       t.deepEqual(s.fake.restarts, [old]);
-      t.deepEqual(s.fake.copies.length > 0, helps);
+      t.is(s.fake.copies.length > 0, readable);
       const operation = (await s.call('GET', `/v1/operations/${done.operation}`)).body;
       t.is(operation['state'], 'succeeded');
-      t.is(/translated by it is lost/.test(JSON.stringify(operation['steps'])), !helps);
+      const told = JSON.stringify(operation['steps']);
+      t.is(/is replaced without its help/.test(told), !helps);
+      t.is(/retire: 3 connections carried over.*read from its kernel/.test(told), !helps && readable);
+      t.is(/nothing more could be copied/.test(told), !readable);
       if (!helps) t.regex(done.steps.at(-1)?.message ?? '', /what ended in it is lost/);
       await healthy(t, s, String(done.successor));
     }

@@ -1,8 +1,11 @@
 import test, { type ExecutionContext } from 'ava';
-import { sealBundle } from 'signed-bundle';
+import type { ProbeReading } from 'documents';
+import { changeRunRouter, runRouters } from '../../store/upgrade-runs.ts';
 import { Agent, type Calls, type Harness, harness, seedNetwork, seedZone } from '../harness.ts';
 import { violations } from '../invariants.ts';
-import { type FakeHost, fakeHost, reading } from './fake-host.ts';
+import { until } from '../until.ts';
+import { type FakeHost, fakeHost } from './fake-host.ts';
+import { sealVersion } from './seal-version.ts';
 
 interface RouterRow {
   readonly router: string;
@@ -40,21 +43,6 @@ interface Run {
   readonly problem: { code: string; message: string } | null;
 }
 
-const LONGEST = 45_000;
-
-const until = async <Value>(
-  look: () => Promise<Value> | Value,
-  holds: (value: Value) => boolean,
-): Promise<Value> => {
-  const end = performance.now() + LONGEST;
-  for (;;) {
-    const value = await look();
-    if (holds(value)) return value;
-    if (performance.now() > end) throw new Error(`it did not come about: ${JSON.stringify(value)}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-};
-
 interface Scene {
   readonly h: Harness;
   /** Of the account that owns the networks. */
@@ -69,16 +57,27 @@ interface Scene {
   readonly bundles: () => Promise<(string | null)[]>;
 }
 
+interface Window {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What a probe measures in a time: so many datagrams lost, and of those due only a share sent. */
+const measured = ({ from, to }: Window, lost = 0, share = 1): ProbeReading => {
+  const part = (rate: number, missing = 0) => {
+    const sent = Math.max(0, Math.round(((to - from) / 1000) * rate * share));
+    return { sent, lost: Math.min(missing, sent), doubled: 0, p50: 200, p99: 900, longest: 1200 };
+  };
+  return { datagrams: part(50, lost), connections: part(2), names: part(2) };
+};
+const well = (window: Window): ProbeReading => measured(window);
+
 /** Networks over two hosts, whose routers run the bundle 1.0, or what their hosts came with. Time goes fifteen times as fast as it does. */
 const scene = async (t: ExecutionContext, count = 3, bundled = true): Promise<Scene> => {
   const h = await harness(t);
   const upload = async (version: string, given: object = {}) => {
-    const content = sealBundle(Buffer.from(`console.log(${JSON.stringify(version)});\n`), {
-      version,
-      privateKey: h.signingKey,
-    });
     const answer = await h.admin('POST', '/v1/router-bundles', {
-      content: content.toString('base64'),
+      content: sealVersion(h.signingKey, version).toString('base64'),
       ...given,
     });
     t.is(answer.status, 201, answer.text);
@@ -94,6 +93,7 @@ const scene = async (t: ExecutionContext, count = 3, bundled = true): Promise<Sc
   for (let index = 0; index < count; index += 1)
     networks.push((await seedNetwork(h, agent, call, `n${index}`)).network);
   const fakes = [await fakeHost(t, h, agent), await fakeHost(t, h, other)];
+  for (const fake of fakes) fake.measure = well;
   await until(
     async () => (await h.admin('GET', '/v1/networks')).body.items ?? [],
     (items) => items.every(({ state }) => state === 'implemented'),
@@ -230,7 +230,7 @@ test.serial('a run upgrades canaries, then batches, measures each, and leaves no
   };
   t.is(report.routers.length, 5);
   for (const { before, during, after, health } of report.routers) {
-    t.is(before.datagrams.sent, 100);
+    t.is(before.datagrams.sent, 50);
     t.truthy(during);
     t.truthy(after);
     t.true(health.length > 0);
@@ -248,12 +248,13 @@ test.serial(
   async (t) => {
     const s = await scene(t);
     const bad = await s.upload('2.0', { default: true });
-    for (const fake of s.fakes) fake.measure = ({ bundle }) => reading(bundle === bad.checksum ? 7 : 0);
+    for (const fake of s.fakes)
+      fake.measure = (asked) => measured(asked, asked.bundle === bad.checksum ? 7 : 0);
     const { id, operation } = await s.create();
     const halted = await comesTo(s, id, 'halted', 'succeeded', 'failed');
     t.is(halted.status, 'halted');
     t.is(halted.problem?.code, 'worse-than-before');
-    t.regex(halted.problem?.message ?? '', /14 of 200 datagrams were lost/);
+    t.regex(halted.problem?.message ?? '', /(?:7|14) of \d+ datagrams were lost/);
     const back = await until(
       () => s.show(id),
       ({ routers }) => routers[0]?.state === 'rolled-back',
@@ -274,7 +275,7 @@ test.serial(
       (probes) => probes.length === 0,
     );
     // Whoever knows better goes on: the others are well.
-    for (const fake of s.fakes) fake.measure = () => reading();
+    for (const fake of s.fakes) fake.measure = well;
     const resumed = await s.h.admin('POST', `/v1/upgrade-runs/${id}/resume`);
     t.is(resumed.status, 200, resumed.text);
     const ended = await comesTo(s, id, 'failed', 'succeeded');
@@ -317,7 +318,8 @@ test.serial(
   async (t) => {
     const s = await scene(t, 2);
     const bad = await s.upload('2.0', { default: true });
-    for (const fake of s.fakes) fake.measure = ({ bundle }) => reading(bundle === bad.checksum ? 1 : 0);
+    for (const fake of s.fakes)
+      fake.measure = (asked) => measured(asked, asked.bundle === bad.checksum ? 1 : 0);
     const { id } = await s.create({ method: 'replace' });
     const back = await until(
       () => s.show(id),
@@ -326,7 +328,7 @@ test.serial(
     t.is(back.status, 'halted');
     t.is(back.routers[0]?.state, 'rolled-back', JSON.stringify(back.routers[0]));
     t.deepEqual(await s.bundles(), ['1.0', '1.0']);
-    for (const fake of s.fakes) fake.measure = () => reading();
+    for (const fake of s.fakes) fake.measure = well;
     t.is(await s.act(id, 'abort'), 200);
     await comesTo(s, id, 'aborted');
     // The same without a fault, with limits low enough that one waits for the other.
@@ -348,7 +350,8 @@ test.serial(
   async (t) => {
     const s = await scene(t, 1, false);
     const bad = await s.upload('2.0', { default: true });
-    for (const fake of s.fakes) fake.measure = ({ bundle }) => reading(bundle === bad.checksum ? 1 : 0);
+    for (const fake of s.fakes)
+      fake.measure = (asked) => measured(asked, asked.bundle === bad.checksum ? 1 : 0);
     const { id } = await s.create({ method: 'replace' });
     const { routers, status } = await until(
       () => s.show(id),
@@ -460,7 +463,8 @@ test.serial('killed after every few transactions, the engine still upgrades ever
 test.serial('it may die while a bad one is taken back, and while it is aborted', async (t) => {
   const s = await scene(t, 2);
   const bad = await s.upload('2.0', { default: true });
-  for (const fake of s.fakes) fake.measure = ({ bundle }) => reading(bundle === bad.checksum ? 9 : 0);
+  for (const fake of s.fakes)
+    fake.measure = (asked) => measured(asked, asked.bundle === bad.checksum ? 9 : 0);
   const { id } = await s.create();
   await livingShortly(s, id, ({ routers }) => routers[0]?.state === 'rolled-back');
   t.is(await s.act(id, 'abort'), 200);
@@ -527,13 +531,135 @@ test.serial('without probes health checks judge alone; without answers nothing i
   t.is(s.fakes.flatMap((fake) => fake.document()?.probes ?? []).length, 0);
   t.true(done.routers.every(({ lost, notMeasured }) => lost === null && notMeasured.length > 0));
   const third = await s.upload('3.0', { default: true });
-  for (const fake of s.fakes) fake.measure = ({ bundle }) => (bundle === third.checksum ? null : reading());
+  for (const fake of s.fakes)
+    fake.measure = (asked) => (asked.bundle === third.checksum ? null : well(asked));
   const blind = await s.create({ canaries: 1 });
   const halted = await comesTo(s, blind.id, 'succeeded', 'halted');
   t.is(halted.status, 'halted');
+  t.is(halted.problem?.code, 'not-measured');
   t.regex(halted.problem?.message ?? '', /could be measured before, and not since/);
   t.is(await s.act(blind.id, 'abort'), 200);
   await comesTo(s, blind.id, 'aborted');
+  await clean(t, s);
+});
+
+/** A probe that is started anew at some time: of what was before nothing is left. */
+const startedAnew = (at: number | null, asked: Window): ProbeReading =>
+  measured({ from: Math.max(asked.from, at ?? 0), to: asked.to });
+
+test.serial(
+  'a hand-over that nobody saw is not called well: the run halts, and it is taken back',
+  async (t) => {
+    const s = await scene(t, 2);
+    const next = await s.upload('2.0', { default: true });
+    // It was started anew when the hand-over was over: it measures again, and knows nothing of that.
+    const anew = new Map<string, number>();
+    for (const fake of s.fakes)
+      fake.measure = (asked) => {
+        if (asked.bundle === next.checksum && !anew.has(asked.id)) anew.set(asked.id, asked.to);
+        return startedAnew(anew.get(asked.id) ?? null, asked);
+      };
+    const { id } = await s.create();
+    const halted = await until(
+      () => s.show(id),
+      ({ routers }) => ['rolled-back', 'failed', 'passed'].includes(routers[0]?.state ?? ''),
+    );
+    t.is(halted.status, 'halted');
+    t.is(halted.problem?.code, 'not-measured');
+    t.regex(halted.problem?.message ?? '', /only 0 of about \d+ datagrams were sent while it was upgraded/);
+    t.is(halted.routers[0]?.state, 'rolled-back');
+    t.deepEqual(halted.routers[0]?.notMeasured, halted.routers[0]?.reasons);
+    t.deepEqual(
+      halted.routers.map(({ state }) => state),
+      ['rolled-back', 'waiting'],
+    );
+    t.deepEqual(await s.bundles(), ['1.0', '1.0']);
+    t.is(await s.act(id, 'abort'), 200);
+    await comesTo(s, id, 'aborted');
+    // One that gets little processor time is as blind, and says why.
+    for (const fake of s.fakes) fake.measure = (asked) => measured(asked, 0, 0.3);
+    const starved = await comesTo(s, (await s.create()).id, 'halted', 'succeeded');
+    t.is(starved.status, 'halted');
+    t.is(starved.problem?.code, 'not-measured');
+    t.regex(starved.problem?.message ?? '', /too little processor time/);
+    t.is(await s.act(starved.id, 'abort'), 200);
+    await comesTo(s, starved.id, 'aborted');
+    await clean(t, s);
+  },
+);
+
+test.serial(
+  'a probe that is started anew while a router soaks measures for longer; the hand-over was seen',
+  async (t) => {
+    const s = await scene(t, 1);
+    const next = await s.upload('2.0', { default: true });
+    const asked: Window[] = [];
+    let anew: number | null = null;
+    for (const fake of s.fakes)
+      fake.measure = (window) => {
+        if (window.bundle !== next.checksum) return well(window);
+        asked.push(window);
+        // At the end of the first time it is asked for what is after.
+        if (asked.length === 2) anew = window.to;
+        return startedAnew(anew, window);
+      };
+    const { id } = await s.create();
+    const done = await comesTo(s, id, 'succeeded', 'halted');
+    t.is(done.status, 'succeeded', JSON.stringify(done.problem));
+    const report = (await s.h.admin('GET', `/v1/upgrade-runs/${id}/report`)).body as unknown as {
+      routers: { during: ProbeReading; after: ProbeReading }[];
+    };
+    const [during, first, second] = asked;
+    t.is(during?.to, first?.from, 'the hand-over, then what is after it');
+    t.is(second?.from, first?.from);
+    t.true((second?.to ?? 0) > (first?.to ?? 0), 'longer');
+    t.true((report.routers[0]?.during.datagrams.sent ?? 0) > 0);
+    t.true((report.routers[0]?.after.datagrams.sent ?? 0) >= 25);
+    await clean(t, s);
+  },
+);
+
+test.serial('a router that fails unexpectedly holds nobody up: it is taken back, or failed', async (t) => {
+  const s = await scene(t, 4);
+  await s.upload('2.0', { default: true });
+  const { id } = await s.create({ canaries: 3, perHost: 3 });
+  const broken = (state: string, index: number, change: object): Promise<boolean> =>
+    until(
+      () =>
+        s.h.store.transaction(async (trx) => {
+          const row = (await runRouters(trx, [id]))[index];
+          if (row?.state !== state) return false;
+          await changeRunRouter(trx, row, null, change);
+          return true;
+        }),
+      (changed) => changed,
+    );
+  // What is recorded of them makes no sense any more.
+  await Promise.all([broken('working', 0, { workflow: null }), broken('soaking', 1, { workedAt: null })]);
+  const after = await until(
+    () => s.show(id),
+    ({ routers }) =>
+      routers.slice(0, 3).every(({ state }) => ['passed', 'failed', 'rolled-back'].includes(state)),
+  );
+  t.deepEqual(
+    after.routers.map(({ state }) => state),
+    ['failed', 'rolled-back', 'passed', 'waiting'],
+  );
+  t.is(after.status, 'halted');
+  for (const index of [0, 1]) {
+    t.is(after.routers[index]?.problem?.code, 'unexpected');
+    t.regex(after.routers[index]?.problem?.message ?? '', /TypeError: rtr-/);
+  }
+  t.is(await s.act(id, 'resume'), 200);
+  const ended = await comesTo(s, id, 'failed', 'succeeded');
+  t.deepEqual(
+    ended.routers.map(({ state }) => state),
+    ['failed', 'rolled-back', 'passed', 'passed'],
+  );
+  t.is(ended.status, 'failed');
+  // What it was told to do about the one that failed works: resuming does not try it again, another run does.
+  const again = await s.create({ select: { routers: [String(ended.routers[1]?.router)] } });
+  t.is((await comesTo(s, again.id, 'succeeded', 'halted')).status, 'succeeded');
   await clean(t, s);
 });
 

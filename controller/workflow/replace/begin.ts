@@ -34,6 +34,8 @@ export interface ReplaceRequest {
   readonly bundle?: string | null;
   /** Why, for the event; left out: nobody said. */
   readonly because?: string;
+  /** Id of a running operation that tells of it; left out: one is begun. */
+  readonly operation?: string;
 }
 
 /**
@@ -132,8 +134,10 @@ export const beginReplacement = async (trx: Trx, request: ReplaceRequest): Promi
       drainDeadline: request.drainDeadline,
       readyWithin: request.readyWithin * 1000,
       bundle: request.bundle ?? null,
+      previousBundle: router.bundle_id,
     }),
     resource: router.id,
+    ...(request.operation === undefined ? {} : { operation: request.operation }),
     message: `The router ${router.id} of the network ${network.name} is to be replaced`,
   });
   await recordEvent(trx, {

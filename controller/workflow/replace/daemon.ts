@@ -4,7 +4,7 @@
  */
 import { AgentError } from '../../deliver/agent-error.ts';
 import { findRow } from '../../store/rows.ts';
-import type { Work } from '../step.ts';
+import { isOver, type Work } from '../step.ts';
 import type { ReplaceState } from './state.ts';
 
 const ALIVE_TIMEOUT = 3000;
@@ -17,10 +17,14 @@ const RESTART_EVERY = 30_000;
  * is starved. Nothing presses: packets flow without the daemon, and what follows loses connections.
  */
 export const ANSWERS_WITHIN = 30_000;
+/** A daemon that answers and does not apply its document is started anew after this time, in case it is stuck, ms. */
+const APPLIES_AFTER = 60_000;
+/** And given up after this time, ms. */
+export const APPLIES_WITHIN = 180_000;
 
 /**
- * Whether a router's daemon answers. @throws {AgentError} `HOST_NOT_CONNECTED` when nobody can say: a host that is gone is
- * waited for.
+ * Whether a router's daemon answers. @throws {AgentError} `HOST_NOT_CONNECTED` or `AGENT_TIMEOUT` when nobody can say: a host
+ * that is gone, or starved itself, is waited for.
  */
 export const answers = async (work: Work<ReplaceState>, router: string): Promise<boolean> => {
   if ((await findRow(work.db, 'router', router)) === undefined) return false;
@@ -28,8 +32,8 @@ export const answers = async (work: Work<ReplaceState>, router: string): Promise
     await work.link.requestRouter(router, { method: 'GET', path: '/v1/status', timeout: ALIVE_TIMEOUT });
     return true;
   } catch (error) {
-    if (error instanceof AgentError && error.code === 'HOST_NOT_CONNECTED') throw error;
-    if (error instanceof AgentError) return false;
+    if (error instanceof AgentError && (error.code === 'AGENT_REFUSED' || error.code === 'ROUTER_UNKNOWN'))
+      return false;
     throw error;
   }
 };
@@ -48,6 +52,15 @@ const restart = async (work: Work<ReplaceState>, router: string): Promise<void> 
 };
 
 /**
+ * Whether a daemon that answers is given up all the same, because it has not applied its document since then. Such a one is
+ * slow, on a host that is starved, much more often than it is stuck: giving it up loses connections, waiting does not.
+ */
+export const isStuck = async (work: Work<ReplaceState>, router: string, since: number): Promise<boolean> => {
+  if (work.now() > since + APPLIES_AFTER) await restart(work, router);
+  return isOver(work, since + APPLIES_WITHIN);
+};
+
+/**
  * `alive`, `silent` (it was asked to be started anew, ask again in a moment), or `dead` when that did not help within
  * {@link ANSWERS_WITHIN}. Since when it is silent is kept in the workflow's state.
  */
@@ -55,25 +68,25 @@ export const daemonState = async (
   work: Work<ReplaceState>,
   router: string,
 ): Promise<'alive' | 'silent' | 'dead'> => {
-  const silence = work.state.silence?.router === router ? work.state.silence : null;
+  const silentSince = work.state.silences[router];
   if (await answers(work, router)) {
-    if (silence !== null)
+    if (silentSince !== undefined)
       await work.change(async (trx, state) => {
-        state.silence = null;
+        delete state.silences[router];
         await work.tell(trx, `the daemon of ${router} answers again`);
       });
     return 'alive';
   }
   if ((await findRow(work.db, 'router', router)) === undefined) return 'dead';
-  if (silence === null)
+  if (silentSince === undefined)
     await work.change(async (trx, state) => {
-      state.silence = { router, since: work.now() };
+      state.silences[router] = work.now();
       await work.tell(
         trx,
         `the daemon of ${router} does not answer; its host is asked to start it anew if it stays so`,
       );
     });
-  const since = work.state.silence?.since ?? work.now();
+  const since = silentSince ?? work.now();
   if (work.now() < since + RESTART_AFTER) return 'silent';
   await restart(work, router);
   if (await answers(work, router)) return daemonState(work, router);

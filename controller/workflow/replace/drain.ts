@@ -4,21 +4,21 @@ import { applyFailure } from '../../deliver/apply-failure.ts';
 import { setNeighbours } from '../../store/router-chain.ts';
 import { getRow, updateRow } from '../../store/rows.ts';
 import { done, failed, isOver, type Outcome, RESUMED, type Step, wait, type Work } from '../step.ts';
-import { answers } from './daemon.ts';
+import { copyState } from './copy-state.ts';
+import { answers, daemonState, isStuck } from './daemon.ts';
 import { release } from './release.ts';
-import { hasApplied, type RouterReport, routerReport } from './reports.ts';
-import { beginRescue, copyFromStandby, forwardIfDead, rescueIfDead } from './rescue.ts';
+import { forwards, isForwarding, type RouterReport, routerReport } from './reports.ts';
+import { beginRescue, copyRescued, forwardIfDead, rescueIfDead } from './rescue.ts';
 import { type ReplaceState, successorOf } from './state.ts';
 
 /** Why a hand-over is taken back when the old router could not do it. */
 const REFUSED = 'hand-over-failed';
 
-/** How long each may take to apply its part of handing back, ms. A successor that cannot is given up; without the old router it goes on. */
+/** How long each may take to apply its part of handing back until it is asked whether its daemon is alive, ms. */
 const HAND_BACK = 15_000;
-/** How long the old router may take until it is asked whether its daemon is alive, and until it is given up, ms. */
+/** The same for the hand-over itself, ms. */
 const ASK_AFTER = 5000;
-const DRAIN_WITHIN = 60_000;
-/** Between two looks while a host may not have reported again yet, ms. */
+/** Between two looks at one that is silent or slow, ms. */
 const ASK_AGAIN = 1000;
 
 /**
@@ -40,7 +40,7 @@ export const drain: Step<ReplaceState> = {
     const { generation, at } = work.state.drain as { generation: number; at: number | null };
     if (at === null) {
       const report = await routerReport(work.db, router);
-      if ((report?.status?.appliedGeneration ?? 0) < generation) {
+      if (forwards(report) < generation) {
         const failure = failureOf(report);
         return failure !== undefined && (report?.status?.observedGeneration ?? 0) >= generation
           ? failed(notHandedOver(router, failure.message))
@@ -73,7 +73,7 @@ const overdue = async (work: Work<ReplaceState>): Promise<Outcome> => {
     if (error instanceof AgentError) work.scratch.set(RESUMED, work.now());
     throw error;
   }
-  if (work.state.rescue === null && isOver(work, begun + DRAIN_WITHIN))
+  if (work.state.rescue === null && (await isStuck(work, work.state.router, begun)))
     await beginRescue(work, 'it did not hand over in time');
   return wait(work.state.rescue === null ? work.now() + ASK_AFTER : work.now());
 };
@@ -81,8 +81,8 @@ const overdue = async (work: Work<ReplaceState>): Promise<Outcome> => {
 /** The successor no longer asks the old router, which cannot hand over; nor do those before it send to it. */
 const leftOut = async (work: Work<ReplaceState>, successor: string): Promise<Outcome> => {
   const { router } = work.state;
-  // Begun here the rescue has what the old router told before, and its standby may know of more.
-  if (work.state.release === null) await copyFromStandby(work);
+  // Begun here the rescue has what the old router told before, and there may be more by now.
+  if (work.state.release === null) await copyRescued(work);
   const outcome = await release(work, { router, newer: successor }, 'down');
   return outcome.kind === 'done' ? done(`${successor} goes on without ${router}`) : outcome;
 };
@@ -111,7 +111,7 @@ const goOn = async (work: Work<ReplaceState>, successor: string): Promise<Outcom
   const { router } = work.state;
   const { old, since } = work.state.handBack as { old: number; since: number };
   const report = await routerReport(work.db, router);
-  const inForce = (report?.status?.appliedGeneration ?? 0) >= old;
+  const inForce = forwards(report) >= old;
   // One that could not hand over may be unable to apply anything; then what it had before is in force still.
   const stuck =
     work.state.handBack?.successor === 0 &&
@@ -129,18 +129,36 @@ const goOn = async (work: Work<ReplaceState>, successor: string): Promise<Outcom
     });
   const generation = work.state.handBack?.successor ?? 0;
   // Zero: it is not asked to hand anything back.
-  if (generation === 0) return done(`${router} takes everything again`);
-  if (await hasApplied(work.db, successor, generation))
+  if (generation === 0) {
+    await giveBack(work, successor);
+    return done(`${router} takes everything again`);
+  }
+  if (await isForwarding(work.db, successor, generation))
     return done(`${successor} hands what is new back to ${router}`);
   const handedBackAt = work.state.handBack?.since ?? since;
   if (!isOver(work, handedBackAt + HAND_BACK))
     return wait(Math.max(handedBackAt + HAND_BACK, work.now() + ASK_AGAIN));
+  const daemon = await daemonState(work, successor);
+  if (daemon === 'silent' || (daemon === 'alive' && !(await isStuck(work, successor, handedBackAt))))
+    return wait(work.now() + ASK_AGAIN);
   await work.change(async (trx, state) => {
     const alone = await setNeighbours(trx, router, { older: null });
     await updateRow(trx, 'router', successor, { role: 'successor' });
     state.handBack = { old: alone, successor: 0, since };
   });
   return wait(work.now());
+};
+
+/**
+ * A hand-over that was refused may have been in force in part, and the successor have connections then. What can be copied
+ * is; a successor that cannot be copied from has nothing that could be waited for.
+ */
+const giveBack = async ({ link, state }: Work<ReplaceState>, successor: string): Promise<void> => {
+  try {
+    await copyState(link, state.host, successor, state.router);
+  } catch (error) {
+    if (!(error instanceof AgentError) || error.code === 'HOST_NOT_CONNECTED') throw error;
+  }
 };
 
 const failureOf = (report: RouterReport | undefined): Condition | undefined =>

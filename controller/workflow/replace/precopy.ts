@@ -1,7 +1,7 @@
 import { AgentError } from '../../deliver/agent-error.ts';
 import { done, failed, type Step } from '../step.ts';
 import { copyState, describeCopied } from './copy-state.ts';
-import { copyFromStandby, rescueIfDead } from './rescue.ts';
+import { copyRescued, rescueIfDead } from './rescue.ts';
 import { type ReplaceState, successorOf } from './state.ts';
 
 /** How long a copy may fail before the replacement is given up, ms: a daemon that starts again needs some. */
@@ -18,7 +18,7 @@ export const precopy: Step<ReplaceState> = {
     const { host, router } = work.state;
     const outcome = await rescueIfDead(work);
     if (outcome !== null) return outcome;
-    if (work.state.rescue !== null) return done((await copyFromStandby(work)) ?? 'nothing can be copied');
+    if (work.state.rescue !== null) return done((await copyRescued(work)) ?? 'nothing can be copied');
     try {
       const copied = await copyState(work.link, host, router, successorOf(work.state));
       await work.change(async (_trx, state) => {

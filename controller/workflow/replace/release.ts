@@ -25,15 +25,15 @@ import { findRow, getRow } from '../../store/rows.ts';
 import type { Trx } from '../../store/transaction.ts';
 import { type Outcome, done, wait, type Work } from '../step.ts';
 import { leaveChain, takeChain } from './chain-claim.ts';
-import { daemonState } from './daemon.ts';
-import { hasApplied, hostHas } from './reports.ts';
+import { daemonState, isStuck } from './daemon.ts';
+import { isForwarding, hostHas } from './reports.ts';
 import type { Release, ReleaseStage, ReplaceState } from './state.ts';
 
 /** Between two tries while another workflow changes the chain, ms. */
 const ASK_EVERY = 1000;
-/** How long a stage may take before it is asked whether a neighbour's daemon is dead, ms. */
+/** How long a stage may take before it is asked whether a neighbour's daemon lives, ms. */
 const STAGE_WITHIN = 10_000;
-/** After a try that was taken back because a neighbour is dead, ms. */
+/** After a try that was taken back because a neighbour is dead or stuck, ms. */
 const AGAIN_AFTER = 30_000;
 
 const STAGES: readonly ReleaseStage[] = ['wires', 'hear', 'up', 'down', 'forget'];
@@ -72,7 +72,16 @@ const changes: Readonly<
   },
   up: (trx, leaving, { older, newer }) =>
     told(trx, older === null ? [] : [[older, { newer, heardNewer: leaving }]]),
-  down: (trx, leaving, { older, newer }) => told(trx, [[newer, { older, heardOlder: leaving }]]),
+  down: async (trx, leaving, { older, newer }) => {
+    // One that is rescued never handed over: this alone says that there are wires to it until it is gone.
+    await trx
+      .updateTable('router')
+      .set({ heard_newer_id: newer })
+      .where('id', '=', leaving)
+      .where('newer_id', 'is', null)
+      .execute();
+    return told(trx, [[newer, { older, heardOlder: leaving }]]);
+  },
   forget: async (trx, leaving, { older, newer }) => {
     // Whoever hears it since a try that was taken back: it sends there no more, so nobody has to be waited for.
     for (const [column, neighbours] of [
@@ -93,7 +102,7 @@ const inForce = async (work: Work<ReplaceState>, { host, routers }: Waits): Prom
   for (const { router, generation } of routers)
     if (
       (await findRow(work.db, 'router', router)) !== undefined &&
-      !(await hasApplied(work.db, router, generation))
+      !(await isForwarding(work.db, router, generation))
     )
       return false;
   return true;
@@ -118,8 +127,12 @@ export const release = async (
     if (now === null) return wait(work.now() + AGAIN_AFTER);
     if (!(await inForce(work, now))) {
       if (work.now() < now.since + STAGE_WITHIN) return wait(now.since + STAGE_WITHIN);
-      const dead = await deadNeighbour(work, now);
-      return dead === null ? wait(work.now() + ASK_EVERY) : withdraw(work, router, dead);
+      const { late, helpless } = await lateNeighbours(work, now);
+      const [first] = helpless;
+      if (first === undefined || (now.stage === 'forget' && helpless.length < late.length))
+        return wait(work.now() + ASK_EVERY);
+      // At last nobody sends there any more: that it would still be heard is of no matter, and going back would be.
+      if (now.stage !== 'forget') return withdraw(work, router, first);
     }
     if (STAGES.indexOf(now.stage) >= STAGES.indexOf(until)) {
       if (until === 'forget' && work.state.holdsChain)
@@ -168,12 +181,22 @@ const enter = async (
   state.release = { older, newer, stage, ...waits, since: work.now() };
 };
 
-/** A neighbour that the stage waits for and whose daemon is dead. */
-const deadNeighbour = async (work: Work<ReplaceState>, { routers }: Waits): Promise<string | null> => {
-  for (const { router, generation } of routers)
-    if (!(await hasApplied(work.db, router, generation)) && (await daemonState(work, router)) === 'dead')
-      return router;
-  return null;
+/** Neighbours that the stage waits for, and those of them whose daemons are dead or cannot apply what they are told. */
+const lateNeighbours = async (
+  work: Work<ReplaceState>,
+  { routers, since }: Pick<Release, 'routers' | 'since'>,
+): Promise<{ readonly late: readonly string[]; readonly helpless: readonly string[] }> => {
+  const late: string[] = [];
+  const helpless: string[] = [];
+  for (const { router, generation } of routers) {
+    if ((await findRow(work.db, 'router', router)) === undefined) continue;
+    if (await isForwarding(work.db, router, generation)) continue;
+    late.push(router);
+    const daemon = await daemonState(work, router);
+    if (daemon === 'dead' || (daemon === 'alive' && (await isStuck(work, router, since))))
+      helpless.push(router);
+  }
+  return { late, helpless };
 };
 
 /**
@@ -197,7 +220,10 @@ const withdraw = async (work: Work<ReplaceState>, router: string, dead: string):
     await leaveChain(trx, work, state);
     work.scratch.set('release-again', work.now() + (handedOver ? AGAIN_AFTER : 0));
     if (!handedOver && dead === older) work.scratch.set('forsaken', 1);
-    await work.tell(trx, `${router} cannot leave the chain yet: the daemon of ${dead} does not answer`);
+    await work.tell(
+      trx,
+      `${router} cannot leave the chain yet: the daemon of ${dead} does not answer or apply its document`,
+    );
   });
   return wait(work.scratch.get('release-again') ?? work.now());
 };

@@ -24,9 +24,18 @@ export const routerReport = async (db: Db, id: string): Promise<RouterReport | u
   );
 };
 
-/** Whether a router has reported a generation of its document to be in force. */
-export const hasApplied = async (db: Db, router: string, generation: number): Promise<boolean> =>
-  ((await routerReport(db, router))?.status?.appliedGeneration ?? 0) >= generation;
+/**
+ * The generation of a router's document by which it passes packets on, 0 when it has said nothing. A service that does not
+ * come up keeps a generation from being applied; the router's place in the chain is in force all the same.
+ */
+export const forwards = (report: RouterReport | undefined): number => {
+  const status = report?.status ?? null;
+  return status === null ? 0 : Math.max(status.appliedGeneration, status.forwardingGeneration ?? 0);
+};
+
+/** Whether a router has reported that it passes packets on by a generation of its document. */
+export const isForwarding = async (db: Db, router: string, generation: number): Promise<boolean> =>
+  forwards(await routerReport(db, router)) >= generation;
 
 /** What a host reported last, null if nothing. */
 export const hostReport = async (db: Db, host: string): Promise<HostStatus | null> => {

@@ -1,7 +1,7 @@
 /**
- * Replacing a router whose daemon is dead: nothing can be copied from it, and it cannot hand over. It is left out of the
- * chain, the successor takes the frames at once, and it goes. What ended in it is lost; what it translated is, too, unless a
- * standby followed it, which is copied from in its place.
+ * Replacing a router whose daemon is dead: it cannot hand over. It is left out of the chain, the successor takes the frames at
+ * once, and it goes. What ended in it is lost. What it translated is copied by its host, as the kernel lives on; where that
+ * cannot be, from a standby that followed it.
  */
 import type { Problem } from 'documents';
 import { AgentError } from '../../deliver/agent-error.ts';
@@ -22,11 +22,8 @@ const ASK_AGAIN = 500;
 export const beginRescue = (work: Work<ReplaceState>, why: string): Promise<void> =>
   work.change(async (trx, state) => {
     state.rescue = why;
-    const standby = await followerOf(trx, state);
     const loss =
-      standby === undefined
-        ? 'What ends in it or was translated by it is lost'
-        : `What ends in it is lost; what it translates goes on as far as its standby ${standby} knows of it`;
+      'What ends in it is lost; what it translates goes on as far as its kernel or a standby can tell of it';
     await work.tell(trx, `${state.router} is replaced without its help: ${why}. ${loss}`);
   });
 
@@ -45,22 +42,30 @@ const followerOf = async (
 };
 
 /**
- * Gives the successor what the old router's standby knows. Returns what came of it, for people; null when there is no
- * standby or nothing could be copied: a rescue does not wait for it. @throws {AgentError} `HOST_NOT_CONNECTED`
+ * Gives the successor what the old router's kernel still has, which its host reads without the daemon; or else what its standby
+ * knows. Returns what came of it, for people; null when nothing could be copied: a rescue does not wait for it.
+ * @throws {AgentError} `HOST_NOT_CONNECTED`
  */
-export const copyFromStandby = async (work: Work<ReplaceState>): Promise<string | null> => {
+export const copyRescued = async (work: Work<ReplaceState>): Promise<string | null> => {
+  const { host, router } = work.state;
   const standby = await followerOf(work.db, work.state);
-  if (standby === undefined) return null;
-  try {
-    const copied = await copyState(work.link, work.state.host, standby, successorOf(work.state));
-    await work.change(async (_trx, state) => {
-      state.copied = copied;
-    });
-    return `${describeCopied(copied)}, from the standby ${standby}`;
-  } catch (error) {
-    if (!(error instanceof AgentError) || error.code === 'HOST_NOT_CONNECTED') throw error;
-    return null;
+  const sources = [
+    { from: router, where: 'read from its kernel' },
+    { from: standby, where: `from its standby ${standby}` },
+  ];
+  for (const { from, where } of sources) {
+    if (from === undefined) continue;
+    try {
+      const copied = await copyState(work.link, host, from, successorOf(work.state));
+      await work.change(async (_trx, state) => {
+        state.copied = copied;
+      });
+      return `${describeCopied(copied)}, ${where}`;
+    } catch (error) {
+      if (!(error instanceof AgentError) || error.code === 'HOST_NOT_CONNECTED') throw error;
+    }
   }
+  return null;
 };
 
 /** Asks whether the old router's daemon lives. Null: go on, with `rescue` set if it is dead. */

@@ -7,8 +7,10 @@ import { done, type Outcome, wait, type Work } from '../step.ts';
 import { copyState, describeCopied } from './copy-state.ts';
 import { chainClaim, leaveChain } from './chain-claim.ts';
 import { daemonState } from './daemon.ts';
+import { releaseOrGoForward } from './forward.ts';
 import { release } from './release.ts';
 import { hostHas } from './reports.ts';
+import { copyRescued } from './rescue.ts';
 import type { Copied, ReplaceState, Retirement, Sessions } from './state.ts';
 
 /** Connections that were half open at the hand-over are complete by then, ms. */
@@ -16,8 +18,15 @@ const LATE_COPY_AFTER = 1000;
 /** Between two questions for the sessions that are left, ms. */
 const ASK_EVERY = 1000;
 const SESSIONS_TIMEOUT = 5000;
-/** Between two copies of what was refused, ms. */
-const COPY_AGAIN = 10_000;
+/** Between two copies while something is refused, ms. */
+const REFUSED_AGAIN = 10_000;
+/**
+ * Between two copies else, ms: its neighbour forgets what has ended here meanwhile, of which the kernel knows for two minutes
+ * (nf_conntrack_tcp_timeout_time_wait), and gives ports free again.
+ */
+const COPY_AGAIN = 60_000;
+/** A copy that is older than this is made once more before the router goes, ms. */
+const STALE_COPY = 5000;
 /** How long the late copy may fail, ms; then the router stays until what it translates has ended, too. */
 const REFUSED_FOR = 60_000;
 /**
@@ -36,17 +45,23 @@ export const retire = async (
   work: Work<ReplaceState>,
   leaving: { readonly router: string; readonly since: number },
 ): Promise<Outcome> => {
-  if (work.state.retirement === null)
+  if (work.state.retirement === null) {
+    // Once more, as it had the frames until a moment ago.
+    const rescued = work.state.rescue === null ? null : await copyRescued(work);
     await work.change(async (trx, state) => {
       state.retirement = { ...leaving, copy: null, sessions: null, removal: null };
       if (state.rescue !== null) {
         state.retirement.copy = { inserted: 0, present: 0, refused: [] };
-        await work.tell(trx, `retire: nothing was copied from ${leaving.router}: ${state.rescue}`);
-        await work.release(trx);
+        await work.tell(
+          trx,
+          `retire: ${rescued ?? `nothing more could be copied from ${leaving.router}: ${state.rescue}`}`,
+        );
+        await releaseOrGoForward(trx, work, state);
         // The claim of the replacement stood for the chain, too, which is still being changed.
         if (state.holdsChain) await changeWorkflow(trx, work.row.id, { claim: chainClaim(state.network) });
       }
     });
+  }
   if (retirementOf(work).removal !== null) return removed(work);
   const row = await findRow(work.db, 'router', leaving.router);
   if (row === undefined) {
@@ -56,13 +71,16 @@ export const retire = async (
   if (retirementOf(work).copy === null) {
     if (work.now() < leaving.since + LATE_COPY_AFTER) return wait(leaving.since + LATE_COPY_AFTER);
     await copyLate(work, leaving.router, row.newer_id);
+    work.scratch.set('copied', work.now());
   }
   if (work.state.release === null && work.state.rescue === null) {
-    await copyRest(work, leaving.router, row.newer_id);
+    const refused = retirementOf(work).copy?.refused.length ?? 0;
+    await copyAgain(work, leaving.router, row.newer_id, refused > 0 ? REFUSED_AGAIN : COPY_AGAIN);
     const held = await sessionsLeft(work, leaving.router);
     const deadline = deadlineOf(work, leaving);
     const until = Math.min(deadline, work.now() + ASK_EVERY);
     if (held && work.now() < deadline) return wait(until);
+    await copyAgain(work, leaving.router, row.newer_id, STALE_COPY);
   }
   const outcome = await release(work, { router: leaving.router, newer: work.state.successor });
   if (outcome.kind !== 'done') return outcome;
@@ -78,18 +96,18 @@ const deadlineOf = (
   work: Work<ReplaceState>,
   { router, since }: { readonly router: string; readonly since: number },
 ): number => {
-  const { drainDeadline, silence } = work.state;
+  const { drainDeadline, silences } = work.state;
+  const silentSince = silences[router];
   const given = drainDeadline === null ? Number.POSITIVE_INFINITY : since + drainDeadline * 1000;
-  if (silence?.router !== router) return given;
-  return Math.min(given, silence.since + UNCOUNTED_FOR);
+  return silentSince === undefined ? given : Math.min(given, silentSince + UNCOUNTED_FOR);
 };
 
 const removed = async (work: Work<ReplaceState>): Promise<Outcome> => {
   const { removal, router, sessions } = retirementOf(work);
   if (removal !== null && !(await hostHas(work.db, removal))) return wait();
-  const { rescue, silence } = work.state;
+  const { rescue, silences } = work.state;
   const cut =
-    rescue !== null || silence?.router === router
+    rescue !== null || silences[router] !== undefined
       ? `, and what ended in it is lost: ${rescue ?? 'its daemon did not answer'}`
       : sessions === null || sessions.local === 0
         ? ''
@@ -118,7 +136,7 @@ const copyLate = async (work: Work<ReplaceState>, router: string, next: string |
           : `until ${new Date(since + state.drainDeadline * 1000).toISOString()} at the latest`;
       await work.tell(trx, `retire: ${left}, ${until}`);
     }
-    await work.release(trx);
+    await releaseOrGoForward(trx, work, state);
     // After a failover it is copied once more, which may be amid a change of the chain.
     if (state.holdsChain) await changeWorkflow(trx, work.row.id, { claim: chainClaim(state.network) });
   });
@@ -135,14 +153,23 @@ const copyOrGiveUp = async (work: Work<ReplaceState>, from: string, to: string):
   }
 };
 
-/** What was refused is offered again: until its neighbour has it the router cannot go. */
-const copyRest = async (work: Work<ReplaceState>, router: string, next: string | null): Promise<void> => {
-  const { copy } = retirementOf(work);
-  if (next === null || copy === null || copy.refused.length === 0) return;
-  if (work.now() < (work.scratch.get('copied') ?? 0) + COPY_AGAIN) return;
+/**
+ * What has changed since the last copy, if that is `every` ms ago: what was refused is offered again, as until its neighbour
+ * has it the router cannot go; what has ended in the router is forgotten there, too.
+ */
+const copyAgain = async (
+  work: Work<ReplaceState>,
+  router: string,
+  next: string | null,
+  every: number,
+): Promise<void> => {
+  const last = work.scratch.get('copied') ?? Number.NEGATIVE_INFINITY;
+  if (next === null || work.now() < last + every) return;
   work.scratch.set('copied', work.now());
   try {
     const copied = await copyState(work.link, work.state.host, router, next);
+    const before = retirementOf(work).copy?.refused ?? [];
+    if (before.length + copied.refused.length === 0) return;
     await work.change(async (_trx, state) => {
       if (state.retirement !== null) state.retirement.copy = copied;
     });
@@ -176,9 +203,9 @@ const sessionsLeft = async (work: Work<ReplaceState>, router: string): Promise<b
     await daemonState(work, router);
     return true;
   }
-  if (work.state.silence?.router === router)
+  if (work.state.silences[router] !== undefined)
     await work.change(async (_trx, state) => {
-      state.silence = null;
+      delete state.silences[router];
     });
   const { copy, sessions: before } = retirementOf(work);
   // What is translated changes all the time, and is of no matter.

@@ -61,6 +61,13 @@ export interface ReplaceState extends WorkflowState {
   drainDeadline: number | null;
   /** Id of the bundle that the successor is to run; null: what routers are to run then. */
   bundle: string | null;
+  /** Id of the bundle that the old one was to run when this began; null: it was never uploaded. */
+  readonly previousBundle: string | null;
+  /**
+   * It is to be taken back by a third router, as soon as one may be begun (forward.ts): `operation` is what this workflow's
+   * own operation was before that of the abort took its place.
+   */
+  forward: { readonly operation: string } | null;
   successor: string | null;
   /** When the successor has to be ready, ms since the epoch. */
   readyBy: number | null;
@@ -77,18 +84,22 @@ export interface ReplaceState extends WorkflowState {
   release: Release | null;
   /** Whether nobody else may change the chain just now (chain-claim.ts). */
   holdsChain: boolean;
-  /** A router whose daemon does not answer, and since when, ms since the epoch. */
-  silence: { readonly router: string; readonly since: number } | null;
+  /** Routers whose daemons do not answer, by id, and since when, ms since the epoch. */
+  readonly silences: Record<string, number>;
   /** Why the old router is replaced without its help: nothing is copied, and what ends in it is lost. */
   rescue: string | null;
 }
 
 export const newReplaceState = (
-  given: Pick<ReplaceState, 'router' | 'host' | 'network' | 'drainDeadline' | 'readyWithin' | 'bundle'>,
+  given: Pick<
+    ReplaceState,
+    'router' | 'host' | 'network' | 'drainDeadline' | 'readyWithin' | 'bundle' | 'previousBundle'
+  >,
 ): ReplaceState => ({
   ...given,
   steps: [],
   attempts: 0,
+  forward: null,
   successor: null,
   readyBy: null,
   hostGeneration: null,
@@ -100,7 +111,7 @@ export const newReplaceState = (
   retirement: null,
   release: null,
   holdsChain: false,
-  silence: null,
+  silences: {},
   rescue: null,
 });
 
