@@ -1,35 +1,8 @@
+import { ApiError, type ApiProblem } from './api-error.ts';
 import { CliError, type Connection } from './connection.ts';
+import { type Patience, reached } from './reached.ts';
 
-/** One of the things an API answer says is wrong. */
-export interface ApiProblem {
-  readonly pointer: string;
-  readonly code: string;
-  readonly message: string;
-  readonly hint: string;
-}
-
-/** The API refused a call (RFC 9457 problem document). */
-export class ApiError extends Error {
-  readonly code: string;
-  readonly status: number;
-  readonly problems: readonly ApiProblem[];
-
-  constructor(
-    status: number,
-    body: {
-      readonly code?: string;
-      readonly title?: string;
-      readonly detail?: string;
-      readonly problems?: readonly ApiProblem[];
-    },
-  ) {
-    super(body.detail ?? body.title ?? `The API answered ${status}`);
-    this.name = 'ApiError';
-    this.code = body.code ?? `http-${status}`;
-    this.status = status;
-    this.problems = body.problems ?? [];
-  }
-}
+export { ApiError } from './api-error.ts';
 
 /** Any resource: an id and fields the table of resources knows by name. */
 export type Resource = { readonly id: string; readonly operation?: string | null } & Readonly<
@@ -79,15 +52,10 @@ export class Client {
         ...(timeout === 0 ? {} : { signal: AbortSignal.timeout(timeout ?? 60_000) }),
       });
     } catch (error) {
-      throw new CliError(
-        'unreachable',
-        `Nothing answers at ${this.#connection.url}`,
-        'Check that the controller runs ("selvage stack start") and that SELVAGE_URL is right.',
-        { cause: error },
-      );
+      throw this.#unreachable(error);
     }
     if (!response.ok) {
-      const text = await response.text();
+      const text = await this.#text(response);
       let problem: Record<string, unknown> = {};
       try {
         problem = JSON.parse(text) as Record<string, unknown>;
@@ -99,8 +67,26 @@ export class Client {
     return response;
   }
 
+  #unreachable(cause: unknown): CliError {
+    return new CliError(
+      'unreachable',
+      `Nothing answers at ${this.#connection.url}`,
+      'Check that the controller runs ("selvage stack start") and that SELVAGE_URL is right.',
+      { cause },
+    );
+  }
+
+  /** Whoever answered may go away before all of it is here. */
+  async #text(response: Response): Promise<string> {
+    try {
+      return await response.text();
+    } catch (error) {
+      throw this.#unreachable(error);
+    }
+  }
+
   async #json<T>(method: string, path: string, options?: CallOptions): Promise<T> {
-    const text = await (await this.fetch(method, path, options)).text();
+    const text = await this.#text(await this.fetch(method, path, options));
     return (text === '' ? null : JSON.parse(text)) as T;
   }
 
@@ -133,11 +119,19 @@ export class Client {
     return items;
   }
 
-  /** Waits for an operation, telling each of its steps once. Throws CliError `operation-failed`. */
-  async wait(id: string, tell: (message: string) => void): Promise<Operation> {
+  /**
+   * Waits for an operation, telling each of its steps once. A controller that goes away meanwhile is waited for (`patience`).
+   * Throws CliError `operation-failed`, `unreachable`.
+   */
+  async wait(
+    id: string,
+    tell: (message: string) => void,
+    patience: Partial<Patience> = {},
+  ): Promise<Operation> {
+    const waiting: Patience = { tell, look: `selvage operation show ${id}`, ...patience };
     let told = 0;
     for (;;) {
-      const operation: Operation = await this.get(`/v1/operations/${id}?wait=20s`);
+      const operation = await reached(() => this.get<Operation>(`/v1/operations/${id}?wait=20s`), waiting);
       for (const step of operation.steps.slice(told)) tell(step.message);
       told = operation.steps.length;
       if (operation.state === 'succeeded') return operation;

@@ -1,6 +1,8 @@
 import { renderFields, renderTable } from './output/table.ts';
-import { ApiError, Client, type Resource } from './client.ts';
+import { ApiError } from './api-error.ts';
+import { Client, type Resource } from './client.ts';
 import { CliError, findConnection } from './connection.ts';
+import { reached } from './reached.ts';
 
 /** Flags every command has. */
 export interface GlobalOptions {
@@ -49,10 +51,23 @@ export class Context {
     console.error(message);
   }
 
-  /** Follows the operation of a write to its end unless --no-wait was given. */
-  async follow(resource: Resource | null): Promise<void> {
+  /**
+   * Follows the operation of a write to its end unless --no-wait was given. `look`: what shows how far it is, if not
+   * `selvage operation show`.
+   */
+  async follow(resource: Resource | null, look?: string): Promise<void> {
     if (!this.options.wait || resource?.operation === null || resource?.operation === undefined) return;
-    await this.client.wait(resource.operation, (message) => this.tell(message));
+    await this.client.wait(
+      resource.operation,
+      (message) => this.tell(message),
+      look === undefined ? {} : { look },
+    );
+  }
+
+  /** How something is after a write. With --no-wait the controller is not waited for. */
+  async after<Value = Resource>(path: string, look: string): Promise<Value> {
+    const ask = (): Promise<Value> => this.client.get<Value>(path);
+    return this.options.wait ? reached(ask, { tell: (message) => this.tell(message), look }) : ask();
   }
 
   /**

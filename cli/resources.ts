@@ -13,36 +13,7 @@ import {
   parsePublicKey,
   parseUserData,
 } from './options.ts';
-
-export interface CreateOption {
-  /** commander's flags: `--network <id>`. */
-  readonly flags: string;
-  /** Field of the request body. */
-  readonly field: string;
-  readonly description: string;
-  readonly required?: true;
-  /** May be given several times; the field is a list. */
-  readonly repeated?: true;
-  readonly parse?: (text: string) => unknown;
-  /** Path of the resource the value names, by id or by name. */
-  readonly reference?: string;
-  /** Builds the field's value from all parsed values of a repeated option. */
-  readonly combine?: (values: readonly unknown[]) => unknown;
-  /** The option can be changed later with `update`. */
-  readonly updatable?: true;
-}
-
-export interface ResourceKind {
-  /** Singular, as in `selvage network`. */
-  readonly noun: string;
-  readonly path: string;
-  readonly description: string;
-  /** Fields shown by `list`, after the id. */
-  readonly columns: readonly string[];
-  readonly create?: readonly CreateOption[];
-  readonly deletable?: true;
-  readonly example?: string;
-}
+import type { CreateOption, ResourceKind } from './resource-kind.ts';
 
 const zone: CreateOption = {
   flags: '--zone <zone>',
@@ -107,6 +78,7 @@ export const resourceKinds: readonly ResourceKind[] = [
     noun: 'zone',
     path: '/v1/zones',
     description: 'a site with its public addresses and hosts',
+    named: 'lon-1',
     columns: ['name', 'guestPrefix', 'dns', 'domain'],
     create: [
       { ...name, description: 'name' },
@@ -132,11 +104,13 @@ export const resourceKinds: readonly ResourceKind[] = [
     ],
     deletable: true,
     example: 'selvage zone create --name lon-1 --dns 192.0.2.53',
+    updates: ['selvage zone update lon-1 --dns 192.0.2.53 --dns 192.0.2.54'],
   },
   {
     noun: 'host',
     path: '/v1/hosts',
     description: 'a hypervisor host and its agent',
+    named: 'hv-1',
     columns: ['name', 'zone', 'state', 'agentVersion', 'lastSeenAt'],
     create: [zone, name],
     deletable: true,
@@ -146,6 +120,7 @@ export const resourceKinds: readonly ResourceKind[] = [
     noun: 'account',
     path: '/v1/accounts',
     description: 'a tenant',
+    named: 'acme',
     columns: ['name', 'role'],
     create: [name, { flags: '--role <role>', field: 'role', description: 'user (default) or admin' }],
     deletable: true,
@@ -155,6 +130,7 @@ export const resourceKinds: readonly ResourceKind[] = [
     noun: 'api-key',
     path: '/v1/api-keys',
     description: 'a key to the API',
+    named: 'terraform',
     columns: ['name', 'account', 'createdAt'],
     create: [{ ...name, description: 'what the key is for' }, account],
     deletable: true,
@@ -164,6 +140,8 @@ export const resourceKinds: readonly ResourceKind[] = [
     noun: 'network-offering',
     path: '/v1/network-offerings',
     description: 'what a network is given: services, egress default',
+    named: 'open',
+    filter: 'state=enabled',
     columns: ['name', 'egressDefault', 'persistent', 'services', 'state'],
     create: [
       { ...name, description: 'name' },
@@ -183,6 +161,7 @@ export const resourceKinds: readonly ResourceKind[] = [
     noun: 'public-ip-range',
     path: '/v1/public-ip-ranges',
     description: 'public addresses a zone may give out',
+    named: 'range-4k2v9x0d1m7q',
     columns: ['zone', 'prefix', 'gateway', 'first', 'last', 'free', 'used'],
     create: [
       zone,
@@ -204,6 +183,7 @@ export const resourceKinds: readonly ResourceKind[] = [
     noun: 'public-ip',
     path: '/v1/public-ips',
     description: 'a public address of a network',
+    named: '198.51.100.10',
     columns: ['address', 'network', 'sourceNat', 'usedBy'],
     create: [
       network,
@@ -220,6 +200,8 @@ export const resourceKinds: readonly ResourceKind[] = [
     noun: 'network',
     path: '/v1/networks',
     description: 'an isolated network behind its own router',
+    named: 'web',
+    filter: 'state=implemented',
     columns: ['name', 'prefix', 'state', 'sourceNatAddress', 'router', 'standby', 'offering'],
     create: [
       name,
@@ -248,11 +230,17 @@ export const resourceKinds: readonly ResourceKind[] = [
     ],
     deletable: true,
     example: 'selvage network create --name web --prefix 10.1.1.0/24',
+    updates: [
+      'selvage network update web --redundant true    # a second router is built, and stands by',
+      'selvage network update web --redundant false   # it is taken away; the other serves on',
+    ],
   },
   {
     noun: 'instance',
     path: '/v1/instances',
     description: 'a guest machine',
+    named: 'web-1',
+    filter: 'hostname=web-1',
     columns: ['name', 'state', 'address', 'network', 'host'],
     create: [
       name,
@@ -298,18 +286,23 @@ export const resourceKinds: readonly ResourceKind[] = [
     noun: 'port',
     path: '/v1/ports',
     description: 'an interface of an instance or router',
+    named: 'port-4k2v9x0d1m7q',
+    filter: 'role=router-guest',
     columns: ['network', 'role', 'instance', 'router', 'mac', 'address'],
   },
   {
     noun: 'router',
     path: '/v1/routers',
     description: 'a virtual router',
+    named: 'rtr-4k2v9x0d1m7q',
+    filter: 'needs=patch',
     columns: ['network', 'host', 'role', 'state', 'generation', 'appliedGeneration', 'version', 'needs'],
   },
   {
     noun: 'router-bundle',
     path: '/v1/router-bundles',
     description: 'a program of routers, one signed file',
+    named: 'bdl-4k2v9x0d1m7q',
     columns: ['version', 'checksum', 'keyId', 'size', 'default', 'routers', 'createdAt'],
     create: [
       {
@@ -328,11 +321,14 @@ export const resourceKinds: readonly ResourceKind[] = [
     ],
     deletable: true,
     example: 'selvage router-bundle create --file build/router.mjs --default',
+    updates: ['selvage router-bundle update bdl-4k2v9x0d1m7q --default'],
   },
   {
     noun: 'firewall-rule',
     path: '/v1/firewall-rules',
     description: 'opens a public IP to the outside',
+    named: 'fw-4k2v9x0d1m7q',
+    filter: 'protocol=tcp',
     columns: ['publicIp', 'protocol', 'ports', 'icmp', 'sources'],
     create: [
       publicIp,
@@ -353,6 +349,8 @@ export const resourceKinds: readonly ResourceKind[] = [
     noun: 'egress-rule',
     path: '/v1/egress-rules',
     description: "an exception to a network's egress default",
+    named: 'eg-4k2v9x0d1m7q',
+    filter: 'protocol=tcp',
     columns: ['network', 'protocol', 'ports', 'icmp', 'sources', 'destinations'],
     create: [
       network,
@@ -379,6 +377,8 @@ export const resourceKinds: readonly ResourceKind[] = [
     noun: 'port-forward',
     path: '/v1/port-forwards',
     description: 'ports of a public IP to an instance',
+    named: 'pf-4k2v9x0d1m7q',
+    filter: 'protocol=udp',
     columns: ['publicIp', 'protocol', 'publicPorts', 'instance', 'guestPorts'],
     create: [
       publicIp,
@@ -411,6 +411,7 @@ export const resourceKinds: readonly ResourceKind[] = [
     noun: 'static-nat',
     path: '/v1/static-nats',
     description: 'a public IP for one instance, both ways',
+    named: 'sn-4k2v9x0d1m7q',
     columns: ['publicIp', 'instance'],
     create: [publicIp, instance],
     deletable: true,
@@ -420,6 +421,8 @@ export const resourceKinds: readonly ResourceKind[] = [
     noun: 'load-balancer',
     path: '/v1/load-balancers',
     description: 'connections to a public port, spread over instances',
+    named: 'www',
+    filter: 'name=www',
     columns: ['name', 'publicIp', 'port', 'protocol', 'algorithm', 'members'],
     create: [
       { ...name, updatable: true },
@@ -450,17 +453,24 @@ export const resourceKinds: readonly ResourceKind[] = [
     deletable: true,
     example:
       'selvage load-balancer create --name www --public-ip 198.51.100.10 --port 80 --member web-1:8080 --member web-2:8080',
+    updates: [
+      'selvage load-balancer update www --member web-1:8080 --member web-3:8080   # these, and no others',
+    ],
   },
   {
     noun: 'workflow',
     path: '/v1/workflows',
     description: 'work in several steps, such as the replacement of a router',
+    named: 'wf-4k2v9x0d1m7q',
+    filter: 'status=running',
     columns: ['type', 'status', 'step', 'router', 'successor', 'createdAt'],
   },
   {
     noun: 'operation',
     path: '/v1/operations',
     description: 'work that follows a request',
+    named: 'op-4k2v9x0d1m7q',
+    filter: 'state=running',
     columns: ['type', 'resource', 'state', 'createdAt'],
   },
 ];

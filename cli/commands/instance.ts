@@ -12,11 +12,12 @@ export const addInstanceCommands = (group: Command, contextOf: (command: Command
       .command(action)
       .argument('<id>', 'id or name')
       .description(`${action} an instance`)
+      .addHelpText('after', `\nExample:\n  selvage instance ${action} web-1`)
       .action(async (text: string, _options, command: Command) => {
         const context = contextOf(command);
         const id = await context.resolve(PATH, text);
         await context.follow(await context.client.post(`${PATH}/${id}/${action}`, {}));
-        context.print(await context.client.get(`${PATH}/${id}`));
+        context.print(await context.after(`${PATH}/${id}`, `selvage instance show ${id}`));
       });
   }
 

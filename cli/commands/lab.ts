@@ -16,6 +16,7 @@ export const addLabCommands = (program: Command, contextOf: (command: Command) =
     .description(
       'make the public segment and the internet machine (198.51.100.1; web, echo and name server; example.com is 192.0.2.1)',
     )
+    .addHelpText('after', '\nExample:\n  selvage lab up')
     .action(async (_options, command: Command) => {
       const context = contextOf(command);
       await labUp({
@@ -28,6 +29,7 @@ export const addLabCommands = (program: Command, contextOf: (command: Command) =
   group
     .command('down')
     .description('remove the internet machine; networks and routers stay')
+    .addHelpText('after', '\nExample:\n  selvage lab down')
     .action(async (_options, command: Command) => {
       const context = contextOf(command);
       await labDown({

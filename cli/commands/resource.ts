@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { Resource } from '../client.ts';
 import type { Context } from '../context.ts';
-import type { CreateOption, ResourceKind } from '../resources.ts';
+import type { CreateOption, ResourceKind } from '../resource-kind.ts';
 
 type ContextOf = (command: Command) => Context;
 
@@ -14,6 +14,11 @@ const addOption = (command: Command, option: CreateOption, required: boolean): v
     flag.argParser((text: string, before: unknown[] | undefined) => [...(before ?? []), text]);
   command.addOption(flag);
 };
+
+const examples = (...lines: readonly string[]): string =>
+  [`\nExample${lines.length === 1 ? '' : 's'}:`, ...lines.map((line) => `  ${line}`)].join('\n');
+
+const articled = (noun: string): string => `${/^[aeio]/.test(noun) ? 'an' : 'a'} ${noun}`;
 
 /** The request body that the flags of a command line make; names are looked up, so this asks the API. */
 const bodyOf = async (
@@ -57,6 +62,14 @@ export const addResourceCommands = (program: Command, kind: ResourceKind, contex
       (text: string, before: string[]) => [...before, text],
       [],
     )
+    .addHelpText(
+      'after',
+      examples(
+        `selvage ${kind.noun} list`,
+        ...(kind.filter === undefined ? [] : [`selvage ${kind.noun} list --filter ${kind.filter}`]),
+        `selvage ${kind.noun} list --output json`,
+      ),
+    )
     .action(async (options: { filter: string[] }, command: Command) => {
       const context = contextOf(command);
       const filters = Object.fromEntries(
@@ -69,6 +82,7 @@ export const addResourceCommands = (program: Command, kind: ResourceKind, contex
     .command('show')
     .argument('<id>', 'id or name')
     .description(`show one ${kind.noun}`)
+    .addHelpText('after', examples(`selvage ${kind.noun} show ${kind.named}`))
     .action(async (text: string, _options, command: Command) => {
       const context = contextOf(command);
       context.print(await context.client.get(`${kind.path}/${await context.resolve(kind.path, text)}`));
@@ -78,7 +92,7 @@ export const addResourceCommands = (program: Command, kind: ResourceKind, contex
   if (create !== undefined) {
     const command = group.command('create').description(`create: ${kind.description}`);
     for (const option of create) addOption(command, option, true);
-    if (kind.example !== undefined) command.addHelpText('after', `\nExample:\n  ${kind.example}`);
+    if (kind.example !== undefined) command.addHelpText('after', examples(kind.example));
     command.action(async (values: Record<string, unknown>, self: Command) => {
       const context = contextOf(self);
       const created = await context.client.post<Resource>(kind.path, await bodyOf(context, create, values));
@@ -87,7 +101,13 @@ export const addResourceCommands = (program: Command, kind: ResourceKind, contex
       const now =
         typeof created.operation !== 'string'
           ? created
-          : { ...created, ...(await context.client.get(`${kind.path}/${created.id}`)) };
+          : {
+              ...created,
+              ...(await context.after(
+                `${kind.path}/${created.id}`,
+                `selvage ${kind.noun} show ${created.id}`,
+              )),
+            };
       context.print(now);
     });
 
@@ -96,7 +116,8 @@ export const addResourceCommands = (program: Command, kind: ResourceKind, contex
       const update = group
         .command('update')
         .argument('<id>', 'id or name')
-        .description(`change a ${kind.noun}`);
+        .description(`change ${articled(kind.noun)}`);
+      if (kind.updates !== undefined) update.addHelpText('after', examples(...kind.updates));
       for (const option of updatable) addOption(update, option, false);
       update.action(async (text: string, values: Record<string, unknown>, self: Command) => {
         const context = contextOf(self);
@@ -116,6 +137,7 @@ export const addResourceCommands = (program: Command, kind: ResourceKind, contex
       .alias('rm')
       .argument('<id...>', 'ids or names')
       .description(`delete ${kind.noun}s`)
+      .addHelpText('after', examples(`selvage ${kind.noun} delete ${kind.named}`))
       .action(async (texts: string[], _options, command: Command) => {
         const context = contextOf(command);
         for (const text of texts) {

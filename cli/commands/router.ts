@@ -14,6 +14,7 @@ export const addRouterCommands = (group: Command, contextOf: (command: Command) 
     .description(
       'print the whole wanted state of a router, as it is given to its daemon (passwords left out)',
     )
+    .addHelpText('after', '\nExample:\n  selvage router document rtr-4k2v9x0d1m7q > router.json')
     .action(async (text: string, _options, command: Command) => {
       const context = contextOf(command);
       console.log(
@@ -27,6 +28,7 @@ export const addRouterCommands = (group: Command, contextOf: (command: Command) 
     .description(
       'print what would change in a router, as the tools see it: nft, addresses, routes, service files; nothing when all is right',
     )
+    .addHelpText('after', '\nExample:\n  selvage router diff rtr-4k2v9x0d1m7q')
     .action(async (text: string, _options, command: Command) => {
       const context = contextOf(command);
       const { text: diff } = await context.client.post<{ text: string }>(
@@ -41,6 +43,7 @@ export const addRouterCommands = (group: Command, contextOf: (command: Command) 
     .command('status')
     .argument('<id>')
     .description('print what is truly there: conditions, services, health checks, counters')
+    .addHelpText('after', '\nExample:\n  selvage router status rtr-4k2v9x0d1m7q')
     .action(async (text: string, _options, command: Command) => {
       const context = contextOf(command);
       const status = await context.client.get<Record<string, unknown>>(
@@ -79,6 +82,10 @@ export const addRouterCommands = (group: Command, contextOf: (command: Command) 
     .option('--file <path>', 'where to put it (default: ID.tar.gz)')
     .description(
       'collect what support asks for: document without secrets, ruleset, links, routes, configurations, logs',
+    )
+    .addHelpText(
+      'after',
+      '\nExample:\n  selvage router support-bundle rtr-4k2v9x0d1m7q --file support.tar.gz',
     )
     .action(async (text: string, options: { file?: string }, command: Command) => {
       const context = contextOf(command);

@@ -36,6 +36,10 @@ export const addStackCommands = (program: Command, contextOf: (command: Command)
     .description('end every router and guest of this stack and remove all it made, its state included')
     .option('--prefix <text>', 'prefix the stack was started with', 'sv')
     .option('--yes', 'do not ask')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  selvage stack destroy\n  selvage --state /tmp/try stack destroy --prefix try --yes',
+    )
     .action(async (options: { prefix: string; yes?: true }, command: Command) => {
       const context = contextOf(command);
       await destroyStack({

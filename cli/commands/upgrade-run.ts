@@ -1,44 +1,15 @@
 /** Upgrading many routers: planned, begun, watched, held, and read about afterwards. */
 import type { Command } from 'commander';
-import type { Resource } from '../client.ts';
+import { CliError } from '../connection.ts';
 import type { Context } from '../context.ts';
 import { parseInteger } from '../options.ts';
+import { LiveScreen } from '../output/live-screen.ts';
+import { runScreen } from '../output/run-screen.ts';
+import { milliseconds, progressLine, type Run, type RunRouter, routerTable } from '../output/run-table.ts';
 import { renderTable } from '../output/table.ts';
-import { CliError } from '../connection.ts';
+import { reached } from '../reached.ts';
 
 const PATH = '/v1/upgrade-runs';
-
-interface RunRouter {
-  readonly router: string;
-  readonly networkName: string;
-  readonly host: string;
-  readonly wave: number | null;
-  readonly needs: string;
-  readonly because: string;
-  readonly state: string;
-  readonly lost: number | null;
-  readonly sent: number | null;
-  readonly p99Before: number | null;
-  readonly p99After: number | null;
-  readonly reasons: readonly string[];
-  readonly problem: { readonly message: string } | null;
-}
-
-type Run = Resource & {
-  readonly name: string | null;
-  readonly status: string;
-  readonly bundle: string | null;
-  readonly progress: {
-    readonly total: number;
-    readonly done: number;
-    readonly failed: number;
-    readonly upToDate: number;
-    readonly perMinute: number | null;
-    readonly secondsLeft: number | null;
-  };
-  readonly routers: readonly RunRouter[];
-  readonly problem: { readonly message: string; readonly hint: string } | null;
-};
 
 interface CreateFlags {
   readonly name?: string;
@@ -120,45 +91,6 @@ const bodyOf = async (context: Context, flags: CreateFlags): Promise<Record<stri
   });
 };
 
-const milliseconds = (microseconds: number | null): string =>
-  microseconds === null ? '-' : `${(microseconds / 1000).toFixed(1)} ms`;
-
-const waveOf = ({ wave }: RunRouter): string =>
-  wave === null ? '-' : wave === 0 ? 'canary' : `batch ${wave}`;
-
-/** One line a router. */
-export const routerTable = (routers: readonly RunRouter[]): string =>
-  renderTable(
-    [
-      { title: 'router', value: (row: RunRouter) => row.router },
-      { title: 'network', value: (row: RunRouter) => row.networkName },
-      { title: 'host', value: (row: RunRouter) => row.host },
-      { title: 'turn', value: waveOf },
-      { title: 'needs', value: (row: RunRouter) => row.needs },
-      { title: 'loss', value: (row: RunRouter) => (row.lost === null ? null : `${row.lost}/${row.sent}`) },
-      {
-        title: 'p99',
-        value: (row: RunRouter) =>
-          row.p99Before === null ? null : `${milliseconds(row.p99Before)} > ${milliseconds(row.p99After)}`,
-      },
-      { title: 'state', value: (row: RunRouter) => row.state },
-      { title: 'why', value: (row: RunRouter) => row.reasons[0] ?? row.problem?.message ?? '' },
-    ],
-    routers,
-  );
-
-/** Where a run stands, in a line. */
-export const progressLine = ({ id, status, progress }: Pick<Run, 'id' | 'status' | 'progress'>): string => {
-  const { total, done, failed, upToDate, perMinute, secondsLeft } = progress;
-  return [
-    `${id} ${status}: ${done} of ${total} done`,
-    ...(failed === 0 ? [] : [`${failed} failed`]),
-    ...(upToDate === 0 ? [] : [`${upToDate} up to date`]),
-    ...(perMinute === null ? [] : [`${perMinute} a minute`]),
-    ...(secondsLeft === null ? [] : [`about ${secondsLeft} s left`]),
-  ].join(', ');
-};
-
 const show = (context: Context, run: Run): void => {
   if (context.options.output === 'json') {
     context.print(run);
@@ -176,40 +108,33 @@ const isStill = ({ status, routers }: Run): boolean =>
     routers.every(({ state }) => !['measuring', 'working', 'soaking', 'rolling-back'].includes(state)));
 
 const FOLLOW_EVERY = 1000;
-/** A controller that is away is waited for so long, ms: the run goes on when it is back. */
-const AWAY = 60_000;
-
-const reached = async (ask: () => Promise<Run>): Promise<Run> => {
-  const end = Date.now() + AWAY;
-  for (;;) {
-    try {
-      return await ask();
-    } catch (error) {
-      if (!(error instanceof CliError) || error.code !== 'unreachable' || Date.now() > end) throw error;
-      await new Promise((resolve) => setTimeout(resolve, FOLLOW_EVERY));
-    }
-  }
-};
 
 /** Shows a run until it stands still: over and over in place on a terminal, else a line for whatever changed. */
 const follow = async (context: Context, id: string): Promise<Run> => {
   const states = new Map<string, string>();
-  let height = 0;
+  const screen = process.stderr.isTTY ? new LiveScreen(process.stderr) : null;
+  const patience = {
+    tell: (message: string): void => {
+      screen?.leave();
+      context.tell(message);
+    },
+    look: `selvage upgrade-run show ${id} --follow`,
+  };
   for (;;) {
-    const run = await reached(() => context.client.get<Run>(`${PATH}/${id}`));
-    if (process.stderr.isTTY) {
-      const text = `${routerTable(run.routers)}\n${progressLine(run)}\n`;
-      // Back to where the last one began, and away with what is below (ECMA-48, CPL and ED).
-      process.stderr.write(`${height === 0 ? '' : `\u001b[${height}F\u001b[J`}${text}`);
-      height = text.split('\n').length - 1;
-    } else
+    const run = await reached(() => context.client.get<Run>(`${PATH}/${id}`), patience);
+    if (screen !== null) screen.show((size) => runScreen(run, size));
+    else
       for (const row of run.routers) {
         if (states.get(row.router) === row.state) continue;
         states.set(row.router, row.state);
         const loss = row.lost === null ? '' : `, ${row.lost} of ${row.sent} lost`;
         context.tell(`${row.router} of ${row.networkName}: ${row.state}${loss}; ${progressLine(run)}`);
       }
-    if (isStill(run)) return run;
+    if (isStill(run)) {
+      // The whole of it follows, on the same terminal.
+      if (process.stdout.isTTY) screen?.clear();
+      return run;
+    }
     await new Promise((resolve) => setTimeout(resolve, FOLLOW_EVERY));
   }
 };
@@ -284,6 +209,7 @@ Examples:
     .command('list')
     .alias('ls')
     .description('list runs')
+    .addHelpText('after', '\nExample:\n  selvage upgrade-run list')
     .action(async (_options, command: Command) => {
       const context = contextOf(command);
       const runs = (await context.client.list(PATH)) as Run[];
@@ -308,16 +234,31 @@ Examples:
       else show(context, await context.client.get<Run>(`${PATH}/${id}`));
     });
 
-  for (const [what, description] of [
-    ['pause', 'begin no further router; those at work go on to their verdict'],
-    ['resume', 'go on with a run that was paused or has halted'],
-    ['abort', 'end a run: what is at work is taken back, what is done stays'],
+  for (const [what, description, more] of [
+    [
+      'pause',
+      'begin no further router; those at work go on to their verdict',
+      `One of those that turns out worse than before is taken back, and the run halts. "selvage upgrade-run resume" goes on.`,
+    ],
+    [
+      'resume',
+      'go on with the routers that are left of a run that was paused or has halted',
+      `A router that failed is not tried again by this run: it was taken back, or is as its workflow left it, and stays so.
+The run ends as failed because of it. Once its cause is mended, a run of its own upgrades it:
+"selvage upgrade-run create --router ID", with the id of the router that serves now.`,
+    ],
+    [
+      'abort',
+      'end a run: what is at work is taken back, what is done stays',
+      `Routers that are at work are taken back; those that wait are not begun. Routers that were upgraded stay so, also
+those that were yet to be judged. A router that failed stays as it is, or goes on to be taken back.`,
+    ],
   ] as const)
     group
       .command(what)
       .argument('<id>')
       .description(description)
-      .addHelpText('after', `\nExample:\n  selvage upgrade-run ${what} run-4k2v9x0d1m7q`)
+      .addHelpText('after', `\n${more}\n\nExample:\n  selvage upgrade-run ${what} run-4k2v9x0d1m7q`)
       .action(async (text: string, _options, command: Command) => {
         const context = contextOf(command);
         const id = await context.resolve(PATH, text);
@@ -325,8 +266,9 @@ Examples:
         if (what === 'pause' || !context.options.wait) show(context, answer);
         else if (what === 'resume') verdictOf(context, await follow(context, id));
         else {
-          await context.follow(answer);
-          show(context, await context.client.get<Run>(`${PATH}/${id}`));
+          const look = `selvage upgrade-run show ${id}`;
+          await context.follow(answer, look);
+          show(context, await context.after<Run>(`${PATH}/${id}`, look));
         }
       });
 

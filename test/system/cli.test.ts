@@ -194,12 +194,49 @@ test.serial('events can be followed while they happen', async (t) => {
   await selvage(['network', 'delete', 'followed']);
 });
 
-test.serial('every command has help with an example where it is not plain', async (t) => {
-  const top = await selvage(['--help']);
-  t.regex(top.stdout, /A first network:/);
-  for (const noun of ['network', 'instance', 'port-forward', 'load-balancer']) {
-    const help = await selvage([noun, 'create', '--help']);
-    t.is(help.exitCode, 0);
-    t.regex(help.stdout, new RegExp(`Example:\\n {2}selvage ${noun} create`));
+test.serial('a controller that is restarted while a command waits is waited for', async (t) => {
+  await json('network', 'create', '--name', 'again');
+  await json('instance', 'create', '--name', 'again-1', '--network', 'again');
+  const { controller, agent } = stack.stack().pids();
+  if (controller === undefined || agent === undefined) throw new Error('the stack runs');
+  const { SELVAGE_API_KEY: _key, SELVAGE_URL: _url, ...inherited } = process.env;
+  // Nothing is done for it until the agent goes on.
+  process.kill(agent, 'SIGSTOP');
+  const child = spawn(SELVAGE, ['--state', stack.state, 'network', 'restart', 'again'], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: inherited,
+  });
+  const ended = new Promise<number | null>((done) => child.once('close', done));
+  let said = '';
+  child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  try {
+    const deadline = performance.now() + 60_000;
+    const isSaid = async (text: RegExp): Promise<void> => {
+      while (!text.test(said) && performance.now() < deadline)
+        await new Promise((done) => setTimeout(done, 20));
+      t.regex(said, text);
+    };
+    await isSaid(/its whole document/);
+    process.kill(controller, 'SIGKILL');
+    // What is not a wait says at once that nobody is there.
+    const other = await selvage(['zone', 'list']);
+    t.is(other.exitCode, 1);
+    t.regex(other.stderr, /Nothing answers/);
+    await isSaid(/the controller is waited for, up to 60 s/);
+  } finally {
+    process.kill(agent, 'SIGCONT');
   }
+  t.is(await ended, 0, said);
+  t.is(said.match(/is waited for/g)?.length, 1, said);
+  t.is((await selvage(['instance', 'delete', 'again-1'])).exitCode, 0);
+  t.is((await selvage(['network', 'delete', 'again'])).exitCode, 0);
+});
+
+test.serial('help comes without a stack', async (t) => {
+  const top = await selvage(['--help']);
+  t.is(top.exitCode, 0);
+  t.regex(top.stdout, /A first network:/);
+  const help = await selvage(['network', 'create', '--help'], { SELVAGE_STATE: '/nowhere' });
+  t.is(help.exitCode, 0);
+  t.regex(help.stdout, /Example:\n {2}selvage network create/);
 });
