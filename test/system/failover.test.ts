@@ -2,8 +2,12 @@
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { LAB_SERVER } from '../../cli/lab/up.ts';
+import { everything, nothingLost } from './everything.ts';
+import { daemonOf, footprintOf, haveEnded, killAll, routersOf } from './footprint.ts';
 import { startTestStack, type TestStack } from './stack.ts';
 import { makeTenant, probeBothWays, type Tenant } from './tenant.ts';
+import { until as comes } from './until.ts';
+import { holdAt } from './workflow-row.ts';
 
 const SESSION = join(import.meta.dirname, 'session.ts');
 
@@ -86,7 +90,12 @@ const traffic = (seconds: number) => {
 };
 
 const well = async (t: ExecutionContext, router: string): Promise<void> => {
-  const { text } = await stack.client().post<{ text: string }>(`/v1/routers/${router}/diff`, {});
+  // Its daemon may be starting.
+  const { text } = await comes(
+    `${router} answering`,
+    () => stack.client().post<{ text: string }>(`/v1/routers/${router}/diff`, {}),
+    () => true,
+  );
   t.is(text, '');
 };
 
@@ -110,6 +119,120 @@ test.serial(
       t.like(result, { sent: 8000, lost: 0, doubled: 0 }, JSON.stringify(result));
     await well(t, router);
     await well(t, String(standby));
+  },
+);
+
+/** Who is killed while a standby is built and while it goes: all of each kind, then all of all. */
+const VICTIMS = [
+  ['the controller', 'build', () => [stack.stack().pids().controller]],
+  ['the agent and router daemons', 'build', () => [stack.stack().pids().agent, ...daemons()]],
+  ['all of them', 'sync', () => [stack.stack().pids().controller, stack.stack().pids().agent, ...daemons()]],
+] as const;
+
+const daemons = (): number[] => routersOf(stack).flatMap((id) => daemonOf(stack, id));
+
+const kill = async (victims: readonly (number | undefined)[]): Promise<void> => {
+  const pids = victims.filter((pid) => pid !== undefined);
+  if (pids.length < victims.length) throw new Error('one of them does not run');
+  killAll(pids);
+  await haveEnded(pids);
+};
+
+const succeeded = async (t: ExecutionContext, operation: string): Promise<void> => {
+  const ended = await comes(
+    `the end of ${operation}`,
+    () => stack.client().get(`/v1/operations/${operation}`),
+    ({ state }) => state !== 'running',
+  );
+  t.is(ended['state'], 'succeeded', JSON.stringify(ended));
+};
+
+/** Nothing more and nothing less is there than was. */
+const isThere = async (
+  t: ExecutionContext,
+  before: Awaited<ReturnType<typeof footprintOf>>,
+): Promise<void> => {
+  const after = await comes(
+    'nothing being left',
+    () => footprintOf(stack),
+    (now) => JSON.stringify(now) === JSON.stringify(before),
+    15_000,
+  ).catch(() => footprintOf(stack));
+  t.deepEqual(after, before);
+};
+
+test.serial(
+  'kill -9 of anybody while a standby is built or goes: there is one, or none, and nothing lost',
+  async (t) => {
+    const alter = async (redundant: boolean): Promise<string> =>
+      (await stack.client().patch<{ operation: string }>(`/v1/networks/${tenant.network.id}`, { redundant }))
+        .operation;
+    const pair = await footprintOf(stack);
+    const { router } = await synced();
+    await succeeded(t, await alter(false));
+    const alone = await comes(
+      'the standby being gone',
+      () => footprintOf(stack),
+      ({ routers }) => routers === 1,
+    );
+    t.true(alone.daemons < pair.daemons && alone.namespaces < pair.namespaces && alone.fdb < pair.fdb);
+    for (const [who, step, victims] of VICTIMS) {
+      const running = everything(stack, tenant, { duration: 9000 });
+      await new Promise((done) => setTimeout(done, 800));
+      let built = '';
+      for (let round = 1; built === ''; round += 1) {
+        const on = await alter(true);
+        const [workflow] = await stack.client().list('/v1/workflows', { operation: on });
+        const made = (): boolean => daemons().length === 2;
+        // What the standby is to know it is told by this one's daemon: stopped, it does not get beyond that step.
+        const teller = step === 'sync' ? daemonOf(stack, router) : [];
+        for (const pid of teller) process.kill(pid, 'SIGSTOP');
+        const hold = await holdAt(stack, String(workflow?.id), `running ${step}`, made);
+        try {
+          if (hold.held) {
+            await kill(victims());
+            t.is(hold.place(), `running ${step}`, `${who} killed there`);
+          } else for (const pid of teller) process.kill(pid, 'SIGCONT');
+        } finally {
+          hold.resume();
+        }
+        await succeeded(t, on);
+        const { router: active, standby } = await synced();
+        t.is(active, router);
+        if (hold.held) built = String(standby);
+        else if (round === 4) return t.fail(`${step} was missed ${round} times`);
+        else await succeeded(t, await alter(false));
+      }
+      await isThere(t, pair);
+      for (const id of [router, built]) await well(t, id);
+
+      // Whoever is to take it away is killed before, or while it does.
+      const agent = Number(stack.stack().pids().agent);
+      const all = victims();
+      process.kill(agent, 'SIGSTOP');
+      const off = await alter(false);
+      t.true(routersOf(stack).includes(built), 'it is still there');
+      if (who === 'the controller') {
+        await kill(all);
+        process.kill(agent, 'SIGCONT');
+      } else {
+        const [daemon] = daemonOf(stack, built);
+        process.kill(agent, 'SIGCONT');
+        await haveEnded([Number(daemon)]);
+        t.log(
+          `${who} killed with ${routersOf(stack).includes(built) ? 'half' : 'nothing'} of the standby left`,
+        );
+        await kill(all.filter((pid) => pid !== daemon));
+      }
+      await succeeded(t, off);
+      t.is((await network()).standby, null);
+      await isThere(t, alone);
+      await well(t, router);
+      await nothingLost(t, running, who === 'the controller' ? {} : { metadata: true });
+    }
+    await succeeded(t, await alter(true));
+    t.is((await synced()).router, router);
+    await isThere(t, pair);
   },
 );
 

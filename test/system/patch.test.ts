@@ -1,12 +1,11 @@
 /** Routers are patched under traffic: nothing is lost, what is bad is taken back by itself, and the API says who needs what. */
 import { spawn } from 'node:child_process';
-import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { generateKeyPairSync } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { ApiError, type Resource } from '../../cli/client.ts';
-import { bundleRouter } from '../../scripts/bundle.ts';
-import { sealBundle } from 'signed-bundle';
+import { bundleVariant } from './bundle-variant.ts';
 import { startTestStack, type TestStack } from './stack.ts';
 import { makeTenant, probeBothWays, type Tenant } from './tenant.ts';
 
@@ -84,17 +83,6 @@ const nothingLost = async (
   t.log(`${services.names.asked} names, ${services.metadata.asked} metadata, ${session.sent} of a session`);
 };
 
-const signer = async (): Promise<KeyObject> =>
-  createPrivateKey(
-    readFileSync(process.env['SELVAGE_SIGNING_KEY'] ?? join(await bundleRouter(), '..', 'signing.key')),
-  );
-
-/** The daemon as a bundle of its own, with something before its first line. */
-const variant = async (version: string, before = '', key?: KeyObject): Promise<Buffer> => {
-  const built = readFileSync(await bundleRouter());
-  const code = Buffer.concat([Buffer.from(before), built.subarray(built.indexOf('\n') + 1)]);
-  return sealBundle(code, { version, privateKey: key ?? (await signer()) });
-};
 const upload = (file: Buffer, given: object = {}): Promise<Resource> =>
   stack.client().post('/v1/router-bundles', { content: file.toString('base64'), ...given });
 const router = (): Promise<Resource> => stack.client().get(`/v1/routers/${tenant.router}`);
@@ -147,7 +135,7 @@ test.serial(
     t.like(await router(), { needs: 'upToDate', wantedBundle: { version: versionOf(await router()) } });
     const before = { haproxy: programs('haproxy'), dnsmasq: programs('dnsmasq') };
     t.true(before.haproxy.length > 0 && before.dnsmasq.length > 0);
-    await upload(await variant('9.0.1'), { default: true });
+    await upload(await bundleVariant('9.0.1'), { default: true });
     t.like(await router(), { needs: 'patch' });
     t.regex((await selvage('router', 'list')).stdout, /VERSION +NEEDS\n.* patch$/m);
     const running = traffic(7000);
@@ -159,7 +147,7 @@ test.serial(
     for (const step of ['deliver', 'switch', 'confirm'])
       t.regex(said.stdout, new RegExp(`^${step} +\\d+ ms`, 'm'));
     t.like(await router(), { needs: 'upToDate', needsBecause: '', bundle: { version: '9.0.1' } });
-    const second = await upload(await variant('9.0.2'));
+    const second = await upload(await bundleVariant('9.0.2'));
     const operation = await operationOf({ bundle: second.id });
     const record = join(stack.state, 'host/routers', tenant.router, 'bundle.json');
     for (const end = performance.now() + 10_000; performance.now() < end; ) {
@@ -185,8 +173,8 @@ test.serial('a bad bundle is taken back by itself, one of a stranger is not take
       } catch {}
     }, 5).unref();
   `;
-  const throws = await upload(await variant('9.1.0', `throw new Error('broken on purpose');\n`));
-  const quits = await upload(await variant('9.1.1', dies));
+  const throws = await upload(await bundleVariant('9.1.0', `throw new Error('broken on purpose');\n`));
+  const quits = await upload(await bundleVariant('9.1.1', dies));
   const running = traffic(5000);
   for (const [bundle, message] of [
     [throws, /broken on purpose/],
@@ -197,7 +185,7 @@ test.serial('a bad bundle is taken back by itself, one of a stranger is not take
     t.is(versionOf(await router()), was);
   }
   await nothingLost(t, running, true);
-  const stranger = await variant('9.1.2', '', generateKeyPairSync('ed25519').privateKey);
+  const stranger = await bundleVariant('9.1.2', '', generateKeyPairSync('ed25519').privateKey);
   const refusal = await t.throwsAsync<ApiError>(upload(stranger), { instanceOf: ApiError });
   t.is(refusal?.problems[0]?.code, 'unknown-key');
 });

@@ -1,12 +1,23 @@
 /** Routers are replaced under traffic, aborted and killed at every step, and nothing is lost and nothing is left. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { spawn } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import type { Resource } from '../../cli/client.ts';
+import { balance, everything, isBalanced, type MayFail, nothingLost } from './everything.ts';
+import {
+  daemonOf,
+  type Footprint,
+  footprintOf,
+  haveEnded,
+  killAll,
+  programsOf,
+  routersOf,
+} from './footprint.ts';
 import { startTestStack, type TestStack } from './stack.ts';
 import { makeTenant, probeBothWays, type Tenant } from './tenant.ts';
+import { until } from './until.ts';
+import { holdAt } from './workflow-row.ts';
 
 const STEPS = ['build', 'precopy', 'drain', 'flip', 'retire'] as const;
 
@@ -29,27 +40,6 @@ type Workflow = Resource & {
   readonly problem?: { message: string };
 };
 
-const until = async <Value>(
-  what: string,
-  look: () => Promise<Value>,
-  holds: (value: Value) => boolean,
-  limit = 60_000,
-): Promise<Value> => {
-  const deadline = performance.now() + limit;
-  let last: unknown;
-  while (performance.now() < deadline) {
-    try {
-      const value = await look();
-      last = value;
-      if (holds(value)) return value;
-    } catch (error) {
-      last = String(error);
-    }
-    await new Promise((done) => setTimeout(done, 50));
-  }
-  throw new Error(`${what} did not come about within ${limit} ms: ${JSON.stringify(last)}`);
-};
-
 const serving = async (): Promise<string> =>
   String((await stack.client().get(`/v1/networks/${tenant.network.id}`))['router']);
 const workflowOf = async (operation: string): Promise<Workflow> =>
@@ -65,38 +55,10 @@ const ended = (id: string): Promise<Workflow> =>
     120_000,
   );
 
-/** Everything of this stack in the kernel: namespaces, devices of the fabric, places of MACs. */
-const footprint = async () => {
-  const links = JSON.parse((await stack.run('fabric', ['/usr/sbin/ip', '-j', '-d', 'link'])).stdout) as {
-    ifname: string;
-  }[];
-  const fdb = JSON.parse((await stack.run('fabric', ['/usr/sbin/bridge', '-j', 'fdb'])).stdout) as unknown[];
-  return {
-    namespaces: readdirSync('/run/netns').filter((name) => name.startsWith(`${stack.prefix}-`)).length,
-    devices: links.length,
-    fdb: fdb.length,
-    routers: readdirSync(`${stack.state}/host/routers`).length,
-    daemons: processes(),
-  };
-};
-
-/** Programs that run in this stack's state directory. */
-const processes = (): number =>
-  readdirSync('/proc').filter((pid) => {
-    if (!/^\d+$/.test(pid)) return false;
-    try {
-      return readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(`${stack.state}/host/routers/`);
-    } catch {
-      return false;
-    }
-  }).length;
+const footprint = (): Promise<Footprint> => footprintOf(stack);
 
 /** One router that is well, what was there before and no more. */
-const settled = async (
-  t: ExecutionContext,
-  router: string,
-  before: Awaited<ReturnType<typeof footprint>>,
-): Promise<void> => {
+const settled = async (t: ExecutionContext, router: string, before: Footprint): Promise<void> => {
   t.is(await serving(), router);
   await until(
     'the router being well',
@@ -113,7 +75,12 @@ const settled = async (
     15_000,
   ).catch(footprint);
   t.deepEqual(after, before);
-  const { text } = await stack.client().post<{ text: string }>(`/v1/routers/${router}/diff`, {});
+  // Its daemon may be starting.
+  const { text } = await until(
+    'the router answering',
+    () => stack.client().post<{ text: string }>(`/v1/routers/${router}/diff`, {}),
+    () => true,
+  );
   t.is(text, '');
 };
 
@@ -148,96 +115,190 @@ test.serial('five in a row under probes, and nothing is left of any', async (t) 
   await settled(t, await serving(), before);
 });
 
-/** Calls `act` as soon as a workflow is at a step, which it is told; steps last some ten ms, so this looks into the store. */
-const atStep = async (id: string, step: string, act: () => void): Promise<string> => {
-  const database = new DatabaseSync(join(stack.state, 'controller/selvage.sqlite'), { readOnly: true });
-  const look = database.prepare('select step from workflow where id = ?');
-  try {
-    for (const deadline = performance.now() + 60_000; performance.now() < deadline; ) {
-      const { step: now } = look.get(id) as { step: (typeof STEPS)[number] };
-      if (STEPS.indexOf(now) >= STEPS.indexOf(step as typeof now)) {
-        act();
-        return now;
-      }
-      await new Promise((done) => setTimeout(done, 1));
-    }
-  } finally {
-    database.close();
-  }
-  throw new Error(`${id} did not come to ${step}`);
-};
-
 const pidOf = (program: 'controller' | 'agent'): number => {
   const pid = stack.stack().pids()[program];
   if (pid === undefined) throw new Error(`the ${program} does not run`);
   return pid;
 };
 
-for (const step of STEPS) {
-  test.serial(`kill -9 of the controller in ${step}: the replacement is done all the same`, async (t) => {
-    const before = await footprint();
-    const probes = probing(8000);
-    const { id } = await begin();
-    t.log(`killed in ${await atStep(id, step, () => process.kill(pidOf('controller'), 'SIGKILL'))}`);
-    const done = await ended(id);
-    t.is(done.status, 'succeeded', JSON.stringify(done));
-    await probes(t);
-    await settled(t, done.successor, before);
-  });
+/** Where a replacement may be killed: its steps, and in the last of them while the chain is changed. */
+const PLACES = [...STEPS, 'retire down'] as const;
+type Place = (typeof PLACES)[number];
+
+/** Port of the load balancer whose session is under way. */
+const BALANCED = 7001;
+/** The session lasts until the old router drains, and ends early enough for it to leave under traffic, ms. */
+const UNDER_WAY = { duration: 6500, held: 4200, port: BALANCED };
+/** One that is to be cut lasts until it is, ms. */
+const CUT = { ...UNDER_WAY, held: 30_000 };
+/** Programs in machines have begun by then, ms. */
+const BEGUN = 800;
+/** So often a place that lasts some ms may be missed. */
+const TRIES = 5;
+
+interface Strike {
+  readonly workflow: Workflow;
+  readonly old: string;
+  readonly before: Footprint;
+  /** Where the workflow is by now. */
+  readonly place: () => string;
 }
 
-const daemonOf = (router: string): number[] => {
-  const file = join(stack.state, 'host/routers', router, 'daemon.json');
-  return existsSync(file) ? [(JSON.parse(readFileSync(file, 'utf8')) as { pid: number }).pid] : [];
-};
-
-for (const step of STEPS) {
-  test.serial(
-    `kill -9 of agent and router daemons in ${step}: the replacement is done all the same`,
-    async (t) => {
-      const before = await footprint();
-      const probes = probing(8000);
-      const { id } = await begin();
-      const at = await atStep(id, step, () => {
-        const routers = readdirSync(join(stack.state, 'host/routers'));
-        for (const pid of [pidOf('agent'), ...routers.flatMap(daemonOf)]) {
-          try {
-            process.kill(pid, 'SIGKILL');
-          } catch {
-            // One that is starting anew.
-          }
-        }
-      });
-      t.log(`killed in ${at}`);
-      const done = await ended(id);
-      t.is(done.status, 'succeeded', JSON.stringify(done));
-      await probes(t);
-      await settled(t, done.successor, before);
-    },
-  );
-}
-
-for (const step of STEPS) {
-  test.serial(`aborted in ${step}, a replacement is taken back without loss`, async (t) => {
+/**
+ * Replaces the router under traffic of all kinds, stops everything at a place, and strikes just there. What that comes to is
+ * judged by `judge`; a round that missed its place has to be as good as any, and is repeated.
+ */
+const struckAt = async (
+  t: ExecutionContext,
+  place: Place,
+  strike: (struck: Strike) => Promise<void>,
+  judge: (struck: Strike, done: Workflow) => Promise<void>,
+  may: MayFail = {},
+): Promise<void> => {
+  for (let round = 1; round <= TRIES; round += 1) {
     const before = await footprint();
     const old = await serving();
-    const probes = probing(8000);
-    const { id } = await begin();
-    // A host that does nothing keeps the workflow where it is until the request to abort is in.
-    const agent = pidOf('agent');
-    const stopped = await atStep(id, step, () => process.kill(agent, 'SIGSTOP'));
+    const running = everything(stack, tenant, may.session === true ? CUT : UNDER_WAY);
+    await new Promise((done) => setTimeout(done, BEGUN));
+    const workflow = await begin();
+    const made = (): boolean => routersOf(stack).some((id) => id !== old && daemonOf(stack, id).length > 0);
+    const at = `running ${place}`;
+    const hold = await holdAt(stack, workflow.id, at, place === 'build' ? made : undefined);
+    const struck = { workflow, old, before, place: hold.place };
     try {
-      await stack.client().post(`/v1/workflows/${id}/abort`, {});
+      if (hold.held) {
+        await strike(struck);
+        // What is taken back is at an earlier step by now.
+        if (!hold.place().startsWith('aborting')) t.is(hold.place(), at, 'it was struck there');
+      }
     } finally {
-      process.kill(agent, 'SIGCONT');
+      hold.resume();
     }
-    t.is(stopped, step);
-    const done = await ended(id);
-    t.is(done.status, 'aborted', JSON.stringify(done));
-    await probes(t);
-    await settled(t, old, before);
-  });
+    const done = await ended(workflow.id);
+    if (hold.held) {
+      await nothingLost(t, running, may);
+      await judge(struck, done);
+      return;
+    }
+    t.log(`${place} was missed`);
+    await nothingLost(t, running);
+    await replaced(struck, done, t);
+  }
+  t.fail(`${place} was missed ${TRIES} times`);
+};
+
+const replaced = async ({ before }: Strike, done: Workflow, t: ExecutionContext): Promise<void> => {
+  t.is(done.status, 'succeeded', JSON.stringify(done));
+  await settled(t, done.successor, before);
+};
+
+const kill = async (victims: readonly number[]): Promise<void> => {
+  killAll(victims);
+  await haveEnded(victims);
+};
+
+const successorOf = ({ old }: Strike): string => {
+  const successor = routersOf(stack).find((id) => id !== old);
+  if (successor === undefined) throw new Error('there is no successor yet');
+  return successor;
+};
+
+test.serial('traffic of all kinds is balanced from here on', async (t) => {
+  await balance(stack, tenant, BALANCED);
+  await nothingLost(t, everything(stack, tenant, { ...UNDER_WAY, duration: 1500, held: 1500 }));
+});
+
+// Places one after another, so that no program is killed so often in a row that it is kept waiting.
+for (const place of PLACES) {
+  test.serial(`kill -9 of the controller in ${place}: the replacement is done all the same`, (t) =>
+    struckAt(
+      t,
+      place,
+      () => kill([pidOf('controller')]),
+      (struck, done) => replaced(struck, done, t),
+    ),
+  );
+
+  test.serial(`kill -9 of agent and router daemons in ${place}: the replacement is done all the same`, (t) =>
+    struckAt(
+      t,
+      place,
+      async () => {
+        const daemons = routersOf(stack).flatMap((id) => daemonOf(stack, id));
+        t.is(daemons.length, 2, 'of both routers');
+        await kill([pidOf('agent'), ...daemons]);
+      },
+      (struck, done) => replaced(struck, done, t),
+      { metadata: true },
+    ),
+  );
+
+  if (place !== 'retire down')
+    test.serial(`aborted in ${place}, a replacement is taken back without loss`, (t) =>
+      struckAt(
+        t,
+        place,
+        async ({ workflow }) => void (await stack.client().post(`/v1/workflows/${workflow.id}/abort`, {})),
+        async ({ old, before }, done) => {
+          t.is(done.status, 'aborted', JSON.stringify(done));
+          await settled(t, old, before);
+        },
+      ),
+    );
 }
+
+test.serial('kill -9 of all of them while it is taken back: it is taken back all the same', (t) =>
+  struckAt(
+    t,
+    'flip',
+    async ({ workflow, place }) => {
+      await stack.client().post(`/v1/workflows/${workflow.id}/abort`, {});
+      const daemons = routersOf(stack).flatMap((id) => daemonOf(stack, id));
+      await kill([pidOf('controller'), pidOf('agent'), ...daemons]);
+      t.is(place(), 'aborting flip');
+    },
+    async ({ old, before }, done) => {
+      t.is(done.status, 'aborted', JSON.stringify(done));
+      await settled(t, old, before);
+    },
+    { metadata: true },
+  ),
+);
+
+const SERVICES = ['haproxy', 'dnsmasq'] as const;
+
+for (const [place, whose] of [
+  ['precopy', 'the successor'],
+  ['flip', 'both'],
+  ['retire', 'both'],
+] as const)
+  test.serial(
+    `kill -9 of haproxy and dnsmasq of ${whose} in ${place}: daemons start them again`,
+    async (t) => {
+      const all = whose === 'both';
+      await struckAt(
+        t,
+        place,
+        async (struck) => {
+          const victims = (all ? [struck.old] : []).concat(successorOf(struck));
+          const pids = victims.map((id) => SERVICES.map((name) => programsOf(stack, id, name)));
+          for (const of of pids)
+            t.true(
+              of.every(({ length }) => length > 0),
+              JSON.stringify(pids),
+            );
+          await kill(pids.flat(2));
+        },
+        async (struck, done) => {
+          await replaced(struck, done, t);
+          await isBalanced(stack, tenant, BALANCED);
+          // What is asked from here on is answered, by the programs that were started again.
+          await nothingLost(t, everything(stack, tenant, { ...UNDER_WAY, duration: 1500, held: 1500 }));
+        },
+        all ? { names: true, session: true } : {},
+      );
+    },
+  );
 
 test.serial('a successor that does not prove it is ready never gets traffic', async (t) => {
   const before = await footprint();
@@ -371,5 +432,5 @@ test.serial('the command line follows a replacement step by step, and lists and 
   const restarted = await selvage('network', 'restart', 'web');
   t.is(restarted.code, 0, restarted.stderr);
   const useless = await selvage('network', 'restart', 'web', '--drain-deadline', '5');
-  t.regex(useless.stderr, /Only a replacement drains/);
+  t.regex(useless.stderr, /Without a fresh router there is nothing --drain-deadline could be about/);
 });

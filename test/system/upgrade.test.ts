@@ -1,14 +1,13 @@
 /** Many routers are upgraded in one run under its own probes, the controller killed in the middle; a bad bundle goes no further than the canary. */
 import { spawn } from 'node:child_process';
-import { createPrivateKey, type KeyObject } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import type { Measured, ProbeReading } from 'documents';
-import { sealBundle } from 'signed-bundle';
 import type { Resource } from '../../cli/client.ts';
-import { bundleRouter } from '../../scripts/bundle.ts';
+import { bundleVariant } from './bundle-variant.ts';
 import { startTestStack, type TestStack } from './stack.ts';
+import { until } from './until.ts';
 
 const NETWORKS = ['one', 'two', 'three'] as const;
 
@@ -43,17 +42,9 @@ type Run = Resource & {
   readonly routers: readonly Row[];
 };
 
-const signer = async (): Promise<KeyObject> =>
-  createPrivateKey(
-    readFileSync(process.env['SELVAGE_SIGNING_KEY'] ?? join(await bundleRouter(), '..', 'signing.key')),
-  );
-
-/** The daemon as another bundle, with something before its first line. */
 const upload = async (version: string, before = ''): Promise<Resource> => {
-  const built = readFileSync(await bundleRouter());
-  const code = Buffer.concat([Buffer.from(before), built.subarray(built.indexOf('\n') + 1)]);
-  const file = sealBundle(code, { version, privateKey: await signer() });
-  return stack.client().post('/v1/router-bundles', { content: file.toString('base64'), default: true });
+  const content = (await bundleVariant(version, before)).toString('base64');
+  return stack.client().post('/v1/router-bundles', { content, default: true });
 };
 
 const selvage = (...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> =>
@@ -73,27 +64,6 @@ const selvage = (...args: string[]): Promise<{ code: number | null; stdout: stri
     child.once('error', reject);
     child.once('close', (code) => done({ code, ...output }));
   });
-
-const until = async <Value>(
-  what: string,
-  look: () => Promise<Value>,
-  holds: (value: Value) => boolean,
-  limit = 60_000,
-): Promise<Value> => {
-  const deadline = performance.now() + limit;
-  let last: unknown;
-  while (performance.now() < deadline) {
-    try {
-      const value = await look();
-      last = value;
-      if (holds(value)) return value;
-    } catch (error) {
-      last = String(error);
-    }
-    await new Promise((done) => setTimeout(done, 50));
-  }
-  throw new Error(`${what} did not come about within ${limit} ms: ${JSON.stringify(last)}`);
-};
 
 const show = (id: string): Promise<Run> => stack.client().get<Run>(`/v1/upgrade-runs/${id}`);
 const report = (id: string) =>
