@@ -21,13 +21,8 @@ import { startTraffic } from './traffic/traffic.ts';
 import type { TrafficMap } from './traffic/traffic-map.ts';
 import { verdict } from './traffic/verdict.ts';
 
-/** Everything that a router passes on. What ends in it (haproxy, names) ends with it, on either side. */
-const LOAD: Load = {
-  ...(FULL_LOAD.icmp === undefined ? {} : { icmp: FULL_LOAD.icmp }),
-  ...(FULL_LOAD.udp === undefined ? {} : { udp: FULL_LOAD.udp }),
-  flows: { sourceNat: 100, portForward: 60, staticNat: 40 },
-  connections: { rate: 200 },
-};
+/** All that passes a router or ends in its haproxy. Who is held against it serves neither names nor leases. */
+const { dns: _names, dhcp: _leases, ...LOAD }: Load = FULL_LOAD;
 
 const FEW = 5;
 /** ms between one kill whose traces are gone and the next. */
@@ -37,7 +32,7 @@ const PATIENCE = 90_000;
 interface Kills {
   readonly outages: readonly number[];
   readonly outcome: Outcome;
-  /** NAT flows that went on, as a share of all there were at each kill. */
+  /** NAT flows that went on, the bulk flow among them, as a share of all there were at each kill. */
   readonly survived: number;
   /** Share of the probes that were not sent, as this machine was too busy: an outage in between would not be seen. */
   readonly skipped: number;
@@ -74,11 +69,17 @@ const killUnderLoad = async (
   const outcome = outcomeOf(report, []);
   for (const { way, broken, causes } of report.flows)
     if (broken > 0) tell(`(${way}: ${broken} flows broken: ${JSON.stringify(causes)})`);
+  const bulkBroken = report.bulk.reduce((sum, { broken }) => sum + broken, 0);
+  for (const { causes } of report.bulk)
+    if (bulkBroken > 0) tell(`(bulk flow broken: ${JSON.stringify(causes)})`);
   return {
     outages: outageOfEach(report, events),
     outcome,
     skipped: skippedShare(report),
-    survived: count === 0 ? 1 : 1 - outcome.flowsBroken / (outcome.flows * count),
+    survived:
+      count === 0
+        ? 1
+        : 1 - (outcome.flowsBroken + bulkBroken) / ((outcome.flows + report.bulk.length) * count),
   };
 };
 
@@ -186,6 +187,13 @@ const rowsOf = (count: number, ours: Kills, few: number, theirs: Kills): Row[] =
       ours.outcome.connectionsFailed / count,
       'connections',
       theirs.outcome.connectionsFailed / few,
+      what,
+    ),
+    against(
+      'TCP sessions to the balancer broken a kill (ours: they end in haproxy, and with it)',
+      ours.outcome.sessionsCut / count,
+      'sessions',
+      theirs.outcome.sessionsCut / few,
       what,
     ),
     ...(gentle.length === 0

@@ -8,6 +8,7 @@ import { ApiError, type Resource } from '../cli/client.ts';
 import { startTestStack, type TestStack } from '../test/system/stack.ts';
 import type { Bench, Row } from './bench.ts';
 import { controls } from './handovers/controls.ts';
+import { leftBehindSince, settledFootprint } from './handovers/footprint.ts';
 import { breath, controlRow, outcomeRows, underLoad } from './handovers/outcome.ts';
 import { FULL_LOAD } from './traffic/load.ts';
 import { prepareTraffic } from './traffic/prepare-traffic.ts';
@@ -78,19 +79,24 @@ export const bench: Bench = {
     try {
       const { network, map } = await prepareTraffic(stack);
       tell(`ours: ${count} replacements in a row under one load`);
+      // A first router has inherited nothing: footprints are compared from its successor on.
+      await replace(stack, network, { drainDeadline: 0 });
+      await routersLeft(stack);
+      const before = await settledFootprint(stack);
       let most = 0;
       const ours = await underLoad(
         map,
         FULL_LOAD,
         count,
-        async (round) => {
+        async () => {
           await replace(stack, network, { drainDeadline: null });
           most = Math.max(most, await routersOf(stack));
-          if ((round + 1) % 10 === 0) tell(`${round + 1} of ${count}`);
         },
         tell,
       );
       const left = await routersLeft(stack);
+      const behind = await leftBehindSince(stack, before);
+      for (const name of behind.slice(0, 10)) tell(`left behind: ${name}`);
       rows.push(
         ...outcomeRows(`${count} replacements`, ours, true),
         // More would be refused: whoever has nothing to lose has to leave the chain.
@@ -107,6 +113,13 @@ export const bench: Bench = {
           unit: 'routers',
           reach: '1',
           met: left === 1,
+        },
+        {
+          name: `${count} replacements: left behind (namespaces, devices, FDB entries, processes, files)`,
+          value: behind.length,
+          unit: 'things',
+          reach: '0',
+          met: behind.length === 0,
         },
       );
       tell('against: destroy, then create');

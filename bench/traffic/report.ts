@@ -7,6 +7,12 @@ export type Way = 'source-nat' | 'port-forward' | 'static-nat' | 'load-balancer'
 /** Occurrences by cause: `reset`, `refused`, `closed`, `stalled` ... */
 export type Causes = Readonly<Record<string, number>>;
 
+/** Something that went wrong once, and when: ms since the load began. */
+export interface Moment {
+  readonly at: number;
+  readonly what: string;
+}
+
 export interface ProbeReport {
   readonly kind: 'probe';
   readonly label: string;
@@ -38,6 +44,8 @@ export interface FlowReport {
   /** Times a flow that was up broke. Broken ones are opened again. */
   readonly broken: number;
   readonly causes: Causes;
+  /** The first 100, as in the other reports. */
+  readonly moments: readonly Moment[];
   /** Flows that are not up at this moment. */
   readonly down: number;
   readonly echoes: number;
@@ -60,6 +68,8 @@ export interface ConnectionReport {
   readonly causes: Causes;
   /** Finished, but the handshake took a second or more: a segment of it was lost and sent again. */
   readonly slow: number;
+  /** Of those that failed or were slow. */
+  readonly moments: readonly Moment[];
   /**
    * Finished, but an echo or the close took a second or more. A segment may have been lost, but as a rule a program on
    * the way did not get to run: kernels do handshakes, programs answer.
@@ -83,6 +93,7 @@ export interface BulkReport {
   readonly rate: number;
   readonly broken: number;
   readonly causes: Causes;
+  readonly moments: readonly Moment[];
   /** Bytes handed over that the other end did not confirm; in a snapshot null. */
   readonly missing: number | null;
   /** Longest time nothing could be written. */
@@ -101,6 +112,8 @@ export interface QueryReport {
   /** Answers that say something else than they should. */
   readonly wrong: number;
   readonly causes: Causes;
+  /** When what was not answered was asked, and when wrong answers came. */
+  readonly moments: readonly Moment[];
   readonly latency: Distribution;
 }
 

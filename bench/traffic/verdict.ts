@@ -2,6 +2,7 @@
 import type { Causes, TrafficReport } from './report.ts';
 
 export interface Finding {
+  readonly kind: 'probes' | 'flows' | 'connections' | 'bulk' | 'dns' | 'dhcp' | 'machine';
   /** `icmp out`, `flows load-balancer` ... with the network in front. */
   readonly of: string;
   /** `lost`, `doubled`, `broken`, `down`, `failed`, `slow`, `unanswered`, `wrong`, `missing`, `nothing sent`; in remarks also `stalled` ... */
@@ -29,91 +30,74 @@ const STARVED = 0.5;
 export const verdict = (report: TrafficReport): Verdict => {
   const failures: Finding[] = [];
   const remarks: Finding[] = [];
-  const note = (list: Finding[], of: string, what: string, count: number, text: string): void => {
-    if (count > 0) list.push({ of, what, count, text: `${of}: ${count} ${text}` });
-  };
-  const sent = (of: string, count: number, skipped: number): void => {
-    if (count === 0) note(failures, of, 'nothing sent', 1, 'load that sent nothing');
-    else if (skipped > (count + skipped) * (1 - STARVED))
-      note(remarks, of, 'starved', skipped, `slots skipped, ${count} used: this machine is too busy`);
+  const about = (kind: Finding['kind'], of: string) => {
+    const into =
+      (list: Finding[]) =>
+      (what: string, count: number, text: string): void => {
+        if (count > 0) list.push({ kind, of, what, count, text: `${of}: ${count} ${text}` });
+      };
+    const [failed, remarked] = [into(failures), into(remarks)];
+    const sent = (count: number, skipped: number): void => {
+      if (count === 0) failed('nothing sent', 1, 'load that sent nothing');
+      else if (skipped > (count + skipped) * (1 - STARVED))
+        remarked('starved', skipped, `slots skipped, ${count} used: this machine is too busy`);
+    };
+    const retransmitted = (retransmits: number, needless: number): void =>
+      remarked('retransmits', retransmits, `segments sent again, ${needless} of them needlessly`);
+    return { failed, remarked, sent, retransmitted };
   };
 
   for (const probe of report.probes) {
-    const of = `${probe.label} ${probe.protocol} ${probe.direction}`;
+    const { failed, sent } = about('probes', `${probe.label} ${probe.protocol} ${probe.direction}`);
     const [longest] = probe.outages;
-    sent(of, probe.sent, probe.skipped);
-    note(
-      failures,
-      of,
+    sent(probe.sent, probe.skipped);
+    failed(
       'lost',
       probe.lost,
       `of ${probe.sent} probes lost${longest === undefined ? '' : `, at most ${longest.lost} in a row, for ${longest.duration} ms, at ${longest.at} ms`}`,
     );
-    note(failures, of, 'doubled', probe.doubled, 'answers came twice');
+    failed('doubled', probe.doubled, 'answers came twice');
   }
   for (const flow of report.flows) {
-    const of = `${flow.label} flows ${flow.way}`;
-    sent(of, flow.echoes, flow.skipped);
-    note(failures, of, 'broken', flow.broken, `of ${flow.flows} flows broken${because(flow.causes)}`);
-    note(failures, of, 'down', flow.down, 'flows are down');
-    note(
-      remarks,
-      of,
-      'retransmits',
-      flow.retransmits,
-      `segments sent again, ${flow.needlessRetransmits} of them needlessly`,
-    );
+    const { failed, sent, retransmitted } = about('flows', `${flow.label} flows ${flow.way}`);
+    sent(flow.echoes, flow.skipped);
+    failed('broken', flow.broken, `of ${flow.flows} flows broken${because(flow.causes)}`);
+    failed('down', flow.down, 'flows are down');
+    retransmitted(flow.retransmits, flow.needlessRetransmits);
   }
-  for (const kind of report.connections) {
-    const of = `${kind.label} connections ${kind.way}`;
-    sent(of, kind.started, kind.skipped);
-    note(failures, of, 'failed', kind.failed, `of ${kind.started} connections failed${because(kind.causes)}`);
-    note(
-      failures,
-      of,
-      'unfinished',
-      kind.started - kind.finished - kind.failed,
-      'connections were still open',
+  for (const one of report.connections) {
+    const { failed, remarked, sent, retransmitted } = about(
+      'connections',
+      `${one.label} connections ${one.way}`,
     );
-    note(failures, of, 'slow', kind.slow, 'connections took a second or more for the handshake');
-    note(remarks, of, 'late', kind.late, 'connections waited a second or more for an answer');
-    note(
-      remarks,
-      of,
-      'retransmits',
-      kind.retransmits,
-      `segments sent again, ${kind.needlessRetransmits} of them needlessly`,
-    );
+    sent(one.started, one.skipped);
+    failed('failed', one.failed, `of ${one.started} connections failed${because(one.causes)}`);
+    failed('unfinished', one.started - one.finished - one.failed, 'connections were still open');
+    failed('slow', one.slow, 'connections took a second or more for the handshake');
+    remarked('late', one.late, 'connections waited a second or more for an answer');
+    retransmitted(one.retransmits, one.needlessRetransmits);
   }
   for (const bulk of report.bulk) {
-    const of = `${bulk.label} bulk`;
-    sent(of, bulk.bytes, 0);
-    note(failures, of, 'broken', bulk.broken, `times broken${because(bulk.causes)}`);
-    note(failures, of, 'missing', bulk.missing ?? 0, 'bytes were not confirmed');
-    note(
-      remarks,
-      of,
-      'retransmits',
-      bulk.retransmits,
-      `segments sent again, ${bulk.needlessRetransmits} of them needlessly`,
-    );
+    const { failed, sent, retransmitted } = about('bulk', `${bulk.label} bulk`);
+    sent(bulk.bytes, 0);
+    failed('broken', bulk.broken, `times broken${because(bulk.causes)}`);
+    failed('missing', bulk.missing ?? 0, 'bytes were not confirmed');
+    retransmitted(bulk.retransmits, bulk.needlessRetransmits);
   }
   for (const query of [...report.dns, ...report.dhcp]) {
-    const of = `${query.label} ${query.kind}`;
-    sent(of, query.asked, 0);
-    note(failures, of, 'unanswered', query.unanswered, `of ${query.asked} queries unanswered`);
-    note(failures, of, 'wrong', query.wrong, `wrong answers${because(query.causes)}`);
+    const { failed, sent } = about(query.kind, `${query.label} ${query.kind}`);
+    sent(query.asked, 0);
+    failed('unanswered', query.unanswered, `of ${query.asked} queries unanswered`);
+    failed('wrong', query.wrong, `wrong answers${because(query.causes)}`);
   }
   for (const { namespace, role, stalls, udpOverflows, icmpOverflows, listenOverflows } of report.processes) {
-    const of = `${role} in ${namespace}`;
-    note(remarks, of, 'stalled', stalls.count, `times kept from running, ${stalls.longest} ms at most`);
-    note(remarks, of, 'udp overflow', udpOverflows, 'datagrams found their socket full');
-    note(remarks, of, 'icmp overflow', icmpOverflows, 'echo answers found their socket full');
-    note(remarks, of, 'listen overflow', listenOverflows, 'connections found the listen queue full');
+    const { remarked } = about('machine', `${role} in ${namespace}`);
+    remarked('stalled', stalls.count, `times kept from running, ${stalls.longest} ms at most`);
+    remarked('udp overflow', udpOverflows, 'datagrams found their socket full');
+    remarked('icmp overflow', icmpOverflows, 'echo answers found their socket full');
+    remarked('listen overflow', listenOverflows, 'connections found the listen queue full');
   }
-  note(
-    remarks,
-    'this machine',
+  about('machine', 'this machine').remarked(
     'backlog drops',
     report.backlogDrops,
     'packets dropped by queues of its processors',

@@ -118,6 +118,8 @@ for (const [name, cause, act] of [
     });
     const report = await runFlows(t, to, 1200);
     t.like(report, { broken: 4, down: 0, causes: { [cause]: 4 } });
+    t.is(report.moments.length, 4);
+    t.true(report.moments.every(({ at, what }) => what === cause && at > 0 && at < 1200));
   });
 
 test('flows: no answer for 10 s is a broken flow', async (t) => {
@@ -190,6 +192,8 @@ test('connections: what goes wrong is told by phase and cause', async (t) => {
   t.true(report.late > 0 && report.late < report.finished);
   t.is(report.slow, 0);
   t.is(report.failed + report.finished, report.started);
+  t.is(report.moments.length, Math.min(100, report.failed));
+  t.true(report.moments.every(({ what }) => what in report.causes));
 });
 
 test('connections: refused', async (t) => {
@@ -237,6 +241,8 @@ test('bulk: a sink that goes away is a broken flow', async (t) => {
     500,
   );
   t.is(report.broken, 1);
+  const [moment] = report.moments;
+  t.true(moment !== undefined && moment.at > 100 && moment.at < 500, JSON.stringify(moment));
 });
 
 test('the sink refuses bytes that are not the stream', async (t) => {

@@ -5,6 +5,7 @@ import { encodeRenewal, judgeLease } from '../../bench/traffic/jobs/dhcp.ts';
 import { encodeQuery, judgeAnswer } from '../../bench/traffic/jobs/dns.ts';
 import { Histogram } from '../../bench/traffic/histogram.ts';
 import { FULL_LOAD, SHORT_LOAD } from '../../bench/traffic/load.ts';
+import { momentsOfLoss } from '../../bench/traffic/moments.ts';
 import { MESSAGE_LENGTH, STREAM, streamPieces, writeMessage } from '../../bench/traffic/message.ts';
 import { Pacer } from '../../bench/traffic/pacer.ts';
 import { planWorkers } from '../../bench/traffic/plan-workers.ts';
@@ -202,7 +203,7 @@ test('the verdict tells what failed from what explains it', (t) => {
     verdict({ ...report, probes: [{ ...probe, sent: 0, received: 0 }] }).failures[0]?.what,
     'nothing sent',
   );
-  const bad = verdict({
+  const worse: TrafficReport = {
     ...report,
     probes: [{ ...probe, lost: 3, doubled: 1, outages: [{ at: 10, lost: 2, duration: 2 }] }],
     processes: report.processes.map((one) => ({
@@ -220,6 +221,11 @@ test('the verdict tells what failed from what explains it', (t) => {
         failed: 1,
         causes: { 'connect refused': 1 },
         slow: 2,
+        moments: [
+          { at: 700, what: 'connect refused' },
+          { at: 20, what: 'slow' },
+          { at: 110, what: 'slow' },
+        ],
         late: 3,
         retransmits: 0,
         needlessRetransmits: 0,
@@ -228,7 +234,16 @@ test('the verdict tells what failed from what explains it', (t) => {
         skipped: 0,
       },
     ],
-  });
+  };
+  const bad = verdict(worse);
+  t.deepEqual(
+    momentsOfLoss(worse).map(({ at, of, what, times }) => [at, of, what, times]),
+    [
+      [10, 'n udp in', '2 lost in a row, for 2 ms', 1],
+      [20, 'n connections source-nat', 'slow', 2],
+      [700, 'n connections source-nat', 'connect refused', 1],
+    ],
+  );
   t.deepEqual(
     bad.failures.map(({ of, what, count }) => [of, what, count]),
     [

@@ -1,8 +1,10 @@
 /** The load generator sees nothing where nothing happens, and sees what is done to the packets: a bench that cannot fail proves nothing. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 import { inspect } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
+import { footprint, leftBehind, settledFootprint } from '../../bench/handovers/footprint.ts';
 import { type Load, SHORT_LOAD } from '../../bench/traffic/load.ts';
 import { type PreparedTraffic, prepareTraffic } from '../../bench/traffic/prepare-traffic.ts';
 import type { TrafficReport } from '../../bench/traffic/report.ts';
@@ -247,3 +249,49 @@ test.serial('a way that does not work is an error, and leaves nothing running', 
   t.true(error.message.includes('svt-none'));
   t.deepEqual(pidsOf('internet'), before);
 });
+
+test.serial(
+  'control: whatever a router leaves behind is seen, and nothing where nothing is left',
+  async (t) => {
+    const before = await settledFootprint(stack);
+    t.deepEqual(leftBehind(before, await settledFootprint(stack)), []);
+    const namespace = `${stack.prefix}-rtr-left`;
+    const file = join(stack.state, 'host/routers', prepared.router, 'left');
+    spawnSync(IP, ['netns', 'add', namespace]);
+    writeFileSync(file, '');
+    const end = stack.start(prepared.router, ['/usr/bin/sleep', '60']);
+    inside('fabric', IP, 'link', 'add', 'svl0', 'type', 'veth', 'peer', 'name', 'svl1');
+    inside(
+      'fabric',
+      '/usr/sbin/bridge',
+      'fdb',
+      'add',
+      '02:00:00:00:00:01',
+      'dev',
+      'svl0',
+      'self',
+      'permanent',
+    );
+    try {
+      await pause(500);
+      const left = leftBehind(before, footprint(stack));
+      for (const wanted of [
+        /^namespace .*-rtr$/,
+        /^device lo in .*-rtr$/,
+        /^file rtr.left$/,
+        /^process sleep/,
+        /^device of kind veth in .*-fabric$/,
+        /entry in .*-fabric$/,
+      ])
+        t.true(
+          left.some((name) => wanted.test(name)),
+          `${wanted} is not in ${JSON.stringify(left)}`,
+        );
+    } finally {
+      end();
+      rmSync(file, { force: true });
+      spawnSync(IP, ['netns', 'del', namespace]);
+      inside('fabric', IP, 'link', 'del', 'svl0');
+    }
+  },
+);

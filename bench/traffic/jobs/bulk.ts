@@ -82,6 +82,7 @@ export const bulk = ({ label, to, mbit }: BulkSpec): Job => {
     },
     begin: (pacer) => {
       begunAt = performance.now();
+      broken.begin();
       lane = pacer.every(WRITES_PER_SECOND, write);
     },
     end: async () => {
@@ -103,6 +104,7 @@ export const bulk = ({ label, to, mbit }: BulkSpec): Job => {
         rate: Math.round((bytes * 8) / ((endedAt ?? performance.now()) - begunAt) / 100) / 10,
         broken: broken.total,
         causes: broken.causes(),
+        moments: broken.moments(),
         missing: over ? written - (confirmed ?? 0) : null,
         longestStall: Math.round(longestStall),
         retransmits: again.sent,

@@ -132,10 +132,10 @@ export const connections = ({ label, way, to, rate, life }: ConnectionsSpec): Jo
   const connectTimes = new Histogram();
   const totals = new Histogram();
   const failures = new Tally();
+  const slow = new Tally();
   const first = Math.floor(Math.random() * 0x8000_0000);
   let started = 0;
   let finished = 0;
-  let slow = 0;
   let late = 0;
   let retransmits = 0;
   let needless = 0;
@@ -156,7 +156,7 @@ export const connections = ({ label, way, to, rate, life }: ConnectionsSpec): Jo
         return;
       }
       finished += 1;
-      if (outcome.slow) slow += 1;
+      if (outcome.slow) slow.add('slow');
       if (outcome.late) late += 1;
       retransmits += outcome.again.sent;
       needless += outcome.again.needless;
@@ -190,6 +190,8 @@ export const connections = ({ label, way, to, rate, life }: ConnectionsSpec): Jo
       }
     },
     begin: (pacer) => {
+      failures.begin();
+      slow.begin();
       lane = pacer.every(rate, start);
       sweep = setInterval(() => {
         const now = performance.now();
@@ -208,7 +210,8 @@ export const connections = ({ label, way, to, rate, life }: ConnectionsSpec): Jo
       finished,
       failed: failures.total,
       causes: failures.causes(),
-      slow,
+      slow: slow.total,
+      moments: [...failures.moments(), ...slow.moments()],
       late,
       retransmits,
       needlessRetransmits: needless,

@@ -89,6 +89,7 @@ export const dhcp = ({ label, server, address, rate }: DhcpSpec): Job => {
       }
     },
     begin: (pacer) => {
+      queries.begin();
       lane = pacer.every(rate, () => {
         ask();
         queries.ask(number);

@@ -107,6 +107,7 @@ export const dns = ({ label, resolver, rate, names, outside }: DnsSpec): Job => 
       }
     },
     begin: (pacer) => {
+      queries.begin();
       lane = pacer.every(rate, () => {
         number += 1;
         const own = number;

@@ -136,6 +136,7 @@ export const flows = ({ label, way, to, count, interval }: FlowsSpec): Job => {
     },
     begin: (pacer) => {
       counting = true;
+      broken.begin();
       let turn = 0;
       lane = pacer.every((count * 1000) / interval, (now) => {
         all[turn]?.turn(now);
@@ -162,6 +163,7 @@ export const flows = ({ label, way, to, count, interval }: FlowsSpec): Job => {
         flows: count,
         broken: broken.total,
         causes: broken.causes(),
+        moments: broken.moments(),
         down: down(),
         echoes,
         latency: latency.distribution(),

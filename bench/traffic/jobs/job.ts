@@ -1,7 +1,7 @@
 /** One thing a program sends or serves. */
 import type { Direction } from '../load.ts';
 import type { Pacer } from '../pacer.ts';
-import type { JobReport, Way } from '../report.ts';
+import type { JobReport, Moment, Way } from '../report.ts';
 import type { Endpoint, KnownName } from '../traffic-map.ts';
 
 export interface Job {
@@ -85,16 +85,36 @@ export const until = async (done: () => boolean, limit: number): Promise<boolean
   return true;
 };
 
-/** Counts occurrences by cause. */
+/** How many occurrences are kept with their time. */
+export const MOMENTS = 100;
+
+/** Counts occurrences by cause, and keeps when the first of them were. */
 export class Tally {
   readonly #causes = new Map<string, number>();
+  readonly #moments: Moment[] = [];
+  #begunAt = performance.now();
+
+  /** The load begins: moments count from here. */
+  begin(): void {
+    this.#begunAt = performance.now();
+  }
 
   add(cause: string): void {
     this.#causes.set(cause, (this.#causes.get(cause) ?? 0) + 1);
+    if (this.#moments.length < MOMENTS) this.#moments.push(this.momentOf(cause, performance.now()));
+  }
+
+  /** `time` as of performance.now(). */
+  momentOf(what: string, time: number): Moment {
+    return { at: Math.round(time - this.#begunAt), what };
   }
 
   get total(): number {
     return [...this.#causes.values()].reduce((sum, count) => sum + count, 0);
+  }
+
+  moments(): readonly Moment[] {
+    return [...this.#moments];
   }
 
   causes(): Record<string, number> {

@@ -1,7 +1,7 @@
 /** Questions that are asked once and answered once: what DNS and DHCP clients have in common. */
 import { Histogram } from '../histogram.ts';
 import type { QueryReport } from '../report.ts';
-import { Tally, until } from './job.ts';
+import { MOMENTS, Tally, until } from './job.ts';
 
 export const LIMIT = 5000;
 
@@ -12,6 +12,11 @@ export class Queries {
   readonly #open = new Map<number, number>();
   #asked = 0;
   #answered = 0;
+
+  /** The load begins. */
+  begin(): void {
+    this.#wrong.begin();
+  }
 
   ask(number: number): void {
     this.#asked += 1;
@@ -36,14 +41,19 @@ export class Queries {
 
   report(kind: QueryReport['kind'], label: string, last: boolean): QueryReport {
     const now = performance.now();
+    const unanswered = [...this.#open.values()].filter((askedAt) => last || now - askedAt > LIMIT);
     return {
       kind,
       label,
       asked: this.#asked,
       answered: this.#answered,
-      unanswered: [...this.#open.values()].filter((askedAt) => last || now - askedAt > LIMIT).length,
+      unanswered: unanswered.length,
       wrong: this.#wrong.total,
       causes: this.#wrong.causes(),
+      moments: [
+        ...unanswered.slice(0, MOMENTS).map((askedAt) => this.#wrong.momentOf('unanswered', askedAt)),
+        ...this.#wrong.moments(),
+      ],
       latency: this.#latency.distribution(),
     };
   }
