@@ -31,6 +31,8 @@ export type SetEnd = Step & {
   readonly name: string;
   readonly index: number;
   readonly link: MachineLink;
+  /** Whether it is down, which it is until its making has ended. */
+  readonly down: boolean;
 };
 
 export interface LinkDiff {
@@ -89,8 +91,8 @@ const diffLink = (
         const differs = device === undefined ? '' : endDifferences(device, end, link);
         if (device === undefined || differs === '') return [];
         const reason = `link device ${device.name} of ${end.machine} ${differs}`;
-        const { name, index } = device;
-        return [{ subject: link.id, machine: end.machine, name, index, link, reason }];
+        const { name, index, up } = device;
+        return [{ subject: link.id, machine: end.machine, name, index, link, down: !up, reason }];
       });
       return { kept: true, removals: [], additions: [], changes, problems: [] };
     }

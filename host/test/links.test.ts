@@ -40,6 +40,23 @@ test.serial('links are there before the documents, adopted, healed, and go one b
     rig.controller.events.filter(({ type }) => type === 'host.drift-healed'),
     [],
   );
+  // A successor knows by the first packet that it has been handed over to: nothing else is to come. Router solicitations
+  // would, within a second, and listener reports.
+  const heard = (): number[] => {
+    using route = openRouteSocket({ netns: rig.namespaceOf(2, 'rtr') });
+    return route
+      .dump(links.dump())
+      .filter(({ name }) => /^(?:old|new)\d$/.test(name))
+      .map(({ statistics }) => statistics?.rxPackets ?? -1);
+  };
+  await sleep(1500);
+  t.deepEqual(heard(), [0, 0, 0, 0]);
+  for (const [number, name] of [
+    [1, 'new0'],
+    [3, 'old0'],
+  ] as const)
+    namespaces.sysctl(rig.namespaceOf(number, 'rtr'), { [`net/ipv6/conf/${name}/disable_ipv6`]: 0 });
+  await rig.controller.until('control: IPv6 speaks by itself', () => heard().some((packets) => packets > 0));
   await agent.close();
   const healed = await rig.agent();
   t.deepEqual(ends(rig, 2), first, 'adopted');
