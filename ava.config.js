@@ -7,6 +7,8 @@ const first = [
   'test/system/replace',
   'test/system/upgrade',
   'test/traffic/traffic',
+  'router/test/handover/',
+  'host/test/silence',
   'test/system/',
   'router/test/',
   'host/test/',
@@ -24,7 +26,8 @@ export default {
   ],
   sortTestFiles: (a, b) => rank(a) - rank(b) || (a < b ? -1 : 1),
   extensions: ['ts'],
-  concurrency: 2,
+  // More than the two processors of the smallest machine: most of the time these tests wait.
+  concurrency: 3,
   timeout: '180s',
   // Namespaces belong to threads: every test file gets a process of its own.
   workerThreads: false,

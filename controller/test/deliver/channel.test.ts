@@ -76,7 +76,7 @@ test('a request reaches the router and its answer comes back', async (t) => {
   t.deepEqual(answer, {
     status: 200,
     contentType: 'application/json',
-    body: { router: ids.router, method: 'POST', path: '/v1/diff', body: { x: 1 } },
+    body: { router: ids.router, method: 'POST', path: '/v1/diff', timeout: 30_000, body: { x: 1 } },
   });
   const bundle = await delivery.requestRouter(ids.router, { method: 'GET', path: '/v1/support-bundle' });
   t.is(bundle.contentType, 'application/gzip');

@@ -559,7 +559,7 @@ test.serial(
         if (asked.bundle === next.checksum && !anew.has(asked.id)) anew.set(asked.id, asked.to);
         return startedAnew(anew.get(asked.id) ?? null, asked);
       };
-    const { id } = await s.create();
+    const { id } = await s.create({ rate: 1000 });
     const halted = await until(
       () => s.show(id),
       ({ routers }) => ['rolled-back', 'failed', 'passed'].includes(routers[0]?.state ?? ''),
@@ -578,7 +578,8 @@ test.serial(
     await comesTo(s, id, 'aborted');
     // One that gets little processor time is as blind, and says why.
     for (const fake of s.fakes) fake.measure = (asked) => measured(asked, 0, 0.3);
-    const starved = await comesTo(s, (await s.create()).id, 'halted', 'succeeded');
+    // Asked for more, so that the shortest hand-over has some to miss.
+    const starved = await comesTo(s, (await s.create({ rate: 1000 })).id, 'halted', 'succeeded');
     t.is(starved.status, 'halted');
     t.is(starved.problem?.code, 'not-measured');
     t.regex(starved.problem?.message ?? '', /too little processor time/);
