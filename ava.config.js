@@ -9,6 +9,7 @@ const first = [
   'test/traffic/traffic',
   'router/test/handover/',
   'host/test/silence',
+  'controller/test/workflow/',
   'test/system/',
   'router/test/',
   'host/test/',
@@ -26,8 +27,7 @@ export default {
   ],
   sortTestFiles: (a, b) => rank(a) - rank(b) || (a < b ? -1 : 1),
   extensions: ['ts'],
-  // More than the two processors of the smallest machine: most of the time these tests wait.
-  concurrency: 3,
+  concurrency: 2,
   timeout: '180s',
   // Namespaces belong to threads: every test file gets a process of its own.
   workerThreads: false,
