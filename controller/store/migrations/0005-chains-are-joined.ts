@@ -39,9 +39,7 @@ const workflows = async (db: Kysely<Tables>): Promise<void> => {
       bundle: null,
       release,
       holdsChain: false,
-      silences: {},
-      forward: null,
-      previousBundle: null,
+      silence: null,
       rescue: null,
     };
     await db

@@ -10,6 +10,7 @@ import { recordEvent } from '../../store/events.ts';
 import { newId } from '../../store/id.ts';
 import { migrate } from '../../store/migrate.ts';
 import { initial } from '../../store/migrations/0001-initial.ts';
+import { replacementsGoForward } from '../../store/migrations/0006-replacements-go-forward.ts';
 import { sqliteDialect } from '../../store/sqlite-dialect.ts';
 import { addSuccessor, moveTraffic } from '../../store/router-chain.ts';
 import { touchNetwork } from '../../store/routers.ts';
@@ -438,6 +439,36 @@ test('a database of the first release keeps its routers, which are active', asyn
   t.teardown(() => store.close());
   const [router] = await store.db.selectFrom('router').selectAll().execute();
   t.like(router, { id: 'rtr-1', role: 'active', ordinal: 0, older_id: null, newer_id: null, generation: 7 });
+});
+
+test('replacements that were under way go on after an update, and know what they began with', async (t) => {
+  const database = new DatabaseSync(':memory:');
+  const db = new Kysely<unknown>({ dialect: sqliteDialect(database) });
+  t.teardown(() => db.destroy());
+  const states = [
+    ['wf-1', 'running', { router: 'rtr-1', step: 1, silence: null }],
+    ['wf-2', 'aborting', { router: 'rtr-gone', silence: { router: 'rtr-2', since: 17 } }],
+    ['wf-3', 'succeeded', { router: 'rtr-1', silence: null }],
+  ] as const;
+  database.exec(`
+    create table router (id text, bundle_id text);
+    create table workflow (id text, type text, status text, state text);
+    insert into router values ('rtr-1', 'bdl-1');
+  `);
+  for (const [id, status, state] of states)
+    database
+      .prepare("insert into workflow values (?, 'router.replace', ?, ?)")
+      .run(id, status, JSON.stringify(state));
+  await replacementsGoForward.up(db);
+  const rows = database.prepare('select id, state from workflow order by id').all();
+  t.deepEqual(
+    rows.map(({ state }) => JSON.parse(String(state)) as unknown),
+    [
+      { router: 'rtr-1', step: 1, previousBundle: 'bdl-1', forward: null, silences: {} },
+      { router: 'rtr-gone', previousBundle: null, forward: null, silences: { 'rtr-2': 17 } },
+      states[2][2],
+    ],
+  );
 });
 
 test('a network has one active router, whatever is written', async (t) => {

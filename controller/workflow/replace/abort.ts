@@ -19,7 +19,7 @@ export const abortReplacement = async (
   { mayGoForward = false }: { readonly mayGoForward?: boolean } = {},
 ): Promise<string> => {
   const state = JSON.parse(row.state) as ReplaceState;
-  if (row.status === 'aborting' || (state.forward ?? null) !== null) return row.operation_id;
+  if (row.status === 'aborting' || state.forward !== null) return row.operation_id;
   if (row.status !== 'running')
     throw notAbortable(
       `The workflow ${row.id} has ended: it ${row.status}`,
@@ -78,7 +78,7 @@ const goForward = async (
   state: ReplaceState,
   obstacle: string,
 ): Promise<string> => {
-  if ((state.previousBundle ?? null) === null)
+  if (state.previousBundle === null)
     throw noWayBack(
       state,
       `${obstacle}, and what it ran was never uploaded, so no other router can be given it`,

@@ -20,7 +20,7 @@ export const ANSWERS_WITHIN = 30_000;
 /** A daemon that answers and does not apply its document is started anew after this time, in case it is stuck, ms. */
 const APPLIES_AFTER = 60_000;
 /** And given up after this time, ms. */
-export const APPLIES_WITHIN = 180_000;
+const APPLIES_WITHIN = 180_000;
 
 /**
  * Whether a router's daemon answers. @throws {AgentError} `HOST_NOT_CONNECTED` or `AGENT_TIMEOUT` when nobody can say: a host
